@@ -1,0 +1,166 @@
+package gatehouse
+
+import (
+	"slices"
+	"strings"
+)
+
+// Operation is the RPC name of one management operation. A management key
+// may call it when its ACL has team-token:endpoint:NAME, or :*.
+type Operation string
+
+// The operations of the management plane. The first three names are xAI's
+// documented ones; docs/reference/scopes.md is generated from this list.
+const (
+	ListApiKeys              Operation = "ListApiKeys"
+	CheckApiKeyPropagation   Operation = "CheckApiKeyPropagation"
+	ListPossibleEndpointAcls Operation = "ListPossibleEndpointAcls"
+	ListPossibleModelAcls    Operation = "ListPossibleModelAcls"
+	CreateApiKey             Operation = "CreateApiKey"
+	GetApiKey                Operation = "GetApiKey"
+	UpdateApiKey             Operation = "UpdateApiKey"
+	RotateApiKey             Operation = "RotateApiKey"
+	DeleteApiKey             Operation = "DeleteApiKey"
+	ValidateManagementKey    Operation = "ValidateManagementKey" // needs no ACL
+	ListTeams                Operation = "ListTeams"
+	ListAuditEvents          Operation = "ListAuditEvents"
+	ExportAuditEvents        Operation = "ExportAuditEvents"
+	AnalyzeBillingItems      Operation = "AnalyzeBillingItems"
+
+	CreateManagementKey Operation = "CreateManagementKey"
+	ListManagementKeys  Operation = "ListManagementKeys"
+	GetManagementKey    Operation = "GetManagementKey"
+	RotateManagementKey Operation = "RotateManagementKey"
+	RevokeManagementKey Operation = "RevokeManagementKey"
+
+	GetTeam    Operation = "GetTeam"
+	CreateTeam Operation = "CreateTeam"
+	UpdateTeam Operation = "UpdateTeam"
+	ListUsers  Operation = "ListUsers"
+	GetUser    Operation = "GetUser"
+	CreateUser Operation = "CreateUser"
+	UpdateUser Operation = "UpdateUser"
+
+	ListUpstreams  Operation = "ListUpstreams"
+	GetUpstream    Operation = "GetUpstream"
+	CreateUpstream Operation = "CreateUpstream"
+	UpdateUpstream Operation = "UpdateUpstream"
+	DeleteUpstream Operation = "DeleteUpstream"
+	TestUpstream   Operation = "TestUpstream"
+
+	ListModels    Operation = "ListModels"
+	GetModel      Operation = "GetModel"
+	CreateModel   Operation = "CreateModel"
+	UpdateModel   Operation = "UpdateModel"
+	DeleteModel   Operation = "DeleteModel"
+	ListAliases   Operation = "ListAliases"
+	CreateAlias   Operation = "CreateAlias"
+	UpdateAlias   Operation = "UpdateAlias"
+	DeleteAlias   Operation = "DeleteAlias"
+	ListPrices    Operation = "ListPrices"
+	CreatePrice   Operation = "CreatePrice"
+	DeletePrice   Operation = "DeletePrice"
+	ListClusters  Operation = "ListClusters"
+	CreateCluster Operation = "CreateCluster"
+	UpdateCluster Operation = "UpdateCluster"
+	ListGateways  Operation = "ListGateways"
+	ForgetGateway Operation = "ForgetGateway"
+)
+
+// OperationInfo says what a scope opens.
+type OperationInfo struct {
+	Name         Operation
+	Method, Path string // one spelling of the route
+	Organization bool   // needs ScopeOrganization: it touches what all teams share
+}
+
+// Operations lists every operation with its route. The API's route tables are
+// checked against it, so an operation without a scope does not build.
+var Operations = []OperationInfo{
+	{ListApiKeys, "GET", "/auth/teams/{teamId}/api-keys", false},
+	{CreateApiKey, "POST", "/auth/teams/{teamId}/api-keys", false},
+	{GetApiKey, "GET", "/auth/api-keys/{apiKeyId}", false},
+	{UpdateApiKey, "PUT", "/auth/api-keys/{apiKeyId}", false},
+	{RotateApiKey, "POST", "/auth/api-keys/{apiKeyId}/rotate", false},
+	{DeleteApiKey, "DELETE", "/auth/api-keys/{apiKeyId}", false},
+	{CheckApiKeyPropagation, "GET", "/auth/api-keys/{apiKeyId}/propagation", false},
+	{ListPossibleModelAcls, "GET", "/auth/teams/{teamId}/models", false},
+	{ListPossibleEndpointAcls, "GET", "/auth/teams/{teamId}/endpoints", false},
+	{ValidateManagementKey, "GET", "/auth/management-keys/validation", false},
+	{ListTeams, "GET", "/auth/teams", false},
+	{ListAuditEvents, "GET", "/audit/teams/{teamId}/events", false},
+	{ExportAuditEvents, "GET", "/admin/v1/audit-log", true},
+	{AnalyzeBillingItems, "POST", "/v1/billing/teams/{teamId}/usage", false},
+	{CreateManagementKey, "POST", "/admin/v1/management-keys", false},
+	{ListManagementKeys, "GET", "/admin/v1/management-keys", false},
+	{GetManagementKey, "GET", "/admin/v1/management-keys/{id}", false},
+	{RotateManagementKey, "POST", "/admin/v1/management-keys/{id}/rotate", false},
+	{RevokeManagementKey, "DELETE", "/admin/v1/management-keys/{id}", false},
+	{GetTeam, "GET", "/admin/v1/teams/{id}", false},
+	{CreateTeam, "POST", "/admin/v1/teams", true},
+	{UpdateTeam, "PATCH", "/admin/v1/teams/{id}", true},
+	{ListUsers, "GET", "/admin/v1/users", false},
+	{GetUser, "GET", "/admin/v1/users/{id}", false},
+	{CreateUser, "POST", "/admin/v1/users", false},
+	{UpdateUser, "PATCH", "/admin/v1/users/{id}", false},
+	{ListUpstreams, "GET", "/admin/v1/upstreams", true},
+	{GetUpstream, "GET", "/admin/v1/upstreams/{id}", true},
+	{CreateUpstream, "POST", "/admin/v1/upstreams", true},
+	{UpdateUpstream, "PATCH", "/admin/v1/upstreams/{id}", true},
+	{DeleteUpstream, "DELETE", "/admin/v1/upstreams/{id}", true},
+	{TestUpstream, "POST", "/admin/v1/upstreams/{id}/test", true},
+	{ListModels, "GET", "/admin/v1/models", true},
+	{GetModel, "GET", "/admin/v1/models/{id}", true},
+	{CreateModel, "POST", "/admin/v1/models", true},
+	{UpdateModel, "PATCH", "/admin/v1/models/{id}", true},
+	{DeleteModel, "DELETE", "/admin/v1/models/{id}", true},
+	{ListAliases, "GET", "/admin/v1/aliases", true},
+	{CreateAlias, "POST", "/admin/v1/aliases", true},
+	{UpdateAlias, "PATCH", "/admin/v1/aliases/{id}", true},
+	{DeleteAlias, "DELETE", "/admin/v1/aliases/{id}", true},
+	{ListPrices, "GET", "/admin/v1/prices", true},
+	{CreatePrice, "POST", "/admin/v1/prices", true},
+	{DeletePrice, "DELETE", "/admin/v1/prices/{id}", true},
+	{ListClusters, "GET", "/admin/v1/clusters", true},
+	{CreateCluster, "POST", "/admin/v1/clusters", true},
+	{UpdateCluster, "PATCH", "/admin/v1/clusters/{id}", true},
+	{ListGateways, "GET", "/admin/v1/gateways", true},
+	{ForgetGateway, "DELETE", "/admin/v1/gateways/{id}", true},
+}
+
+const managementACL = "team-token:endpoint:"
+
+// ScopeFor spells the ACL entry that op needs.
+func ScopeFor(op Operation) string { return managementACL + string(op) }
+
+// MayCall reports whether the key's ACL opens op.
+func (k *ManagementKey) MayCall(op Operation) bool {
+	return op == ValidateManagementKey || slices.Contains(k.ACL, managementACL+"*") || slices.Contains(k.ACL, ScopeFor(op))
+}
+
+// ValidateManagementACL checks spelling: every name must be an operation, or *.
+func ValidateManagementACL(field string, acl []string, v *Violations) {
+	if len(acl) > MaxACLs {
+		v.Addf(field, "at most %d entries", MaxACLs)
+	}
+	for _, s := range acl {
+		name, ok := strings.CutPrefix(s, managementACL)
+		known := name == "*" || slices.ContainsFunc(Operations, func(o OperationInfo) bool { return string(o.Name) == name })
+		if !ok || !known {
+			v.Addf(field, "%q is not team-token:endpoint:NAME with NAME an operation or *", clip(s))
+		}
+	}
+}
+
+// ManagementACLWithin reports the first entry of child that parent lacks; empty when it fits.
+func ManagementACLWithin(child, parent []string) (excess string) {
+	if slices.Contains(parent, managementACL+"*") {
+		return ""
+	}
+	for _, s := range child {
+		if !slices.Contains(parent, s) {
+			return s
+		}
+	}
+	return ""
+}
