@@ -1,6 +1,7 @@
 package gatehouse
 
 import (
+	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -120,9 +121,20 @@ func (t Token) IsZero() bool { return t.secret == "" }
 // Digest is what identifies t everywhere behind the edge.
 func (t Token) Digest() Digest { return DigestOf(t.secret) }
 
-// Reveal returns the credential itself. It has exactly two callers: the reply
-// that shows a new key once, and the bootstrap file.
+// Reveal returns the credential itself. It has exactly three callers: the reply
+// that shows a new key once, the same reply sealed under its receiver's token
+// for a replay, and the bootstrap file.
 func (t Token) Reveal() string { return t.secret }
+
+// Derive is a 32-byte key that only who holds the credential can make again:
+// the digest, which is all that is stored, does not suffice. Purpose keeps keys
+// for different uses apart. It fails for the zero Token, whose key everybody has.
+func (t Token) Derive(purpose string) ([]byte, error) {
+	if t.IsZero() {
+		return nil, Errorf(Unauthenticated, "no key to derive from")
+	}
+	return hkdf.Key(sha256.New, []byte(t.secret), nil, purpose, sha256.Size)
+}
 
 // Last4 is the end of the token. It is part of the checksum and so gives
 // away nothing of the secret.

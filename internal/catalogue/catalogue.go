@@ -54,24 +54,34 @@ func Shipped() (Catalogue, error) {
 	}
 	c := Catalogue{Models: f.Models, Aliases: f.Aliases}
 	for _, p := range f.Prices {
-		price := &gatehouse.Price{
-			Model: p.Model, Effective: p.Effective, LongThreshold: p.LongThreshold,
-			Units: map[string]gatehouse.Ticks{}, Source: p.Source, SourceDate: p.SourceDate,
-		}
-		err := fill(price.Units, p.PerMillion, 1_000_000)
-		if err == nil {
-			err = fill(price.Units, p.Each, 1)
-		}
-		if err == nil && p.LongPerMillion != nil {
-			price.LongContext = map[string]gatehouse.Ticks{}
-			err = fill(price.LongContext, p.LongPerMillion, 1_000_000)
-		}
+		price, err := PriceFrom(p.Model, p.Effective, p.PerMillion, p.Each, p.LongPerMillion, p.LongThreshold, p.Source)
 		if err != nil {
 			return Catalogue{}, fmt.Errorf("catalogue: price of %s: %w", p.Model, err)
 		}
+		price.SourceDate = p.SourceDate
 		c.Prices = append(c.Prices, price)
 	}
 	return c, nil
+}
+
+// PriceFrom makes a price from decimal dollars as providers print them, by unit
+// name: per million, each, and per million above the long-context threshold.
+func PriceFrom(model string, effective time.Time, perMillion, each, long map[string]string, threshold int64, source string) (*gatehouse.Price, error) {
+	p := &gatehouse.Price{Model: model, Effective: effective, LongThreshold: threshold, Units: map[string]gatehouse.Ticks{}, Source: source}
+	if model == "" {
+		return nil, gatehouse.Errorf(gatehouse.InvalidArgument, "model: is required")
+	}
+	if err := fill(p.Units, perMillion, 1_000_000); err != nil {
+		return nil, err
+	}
+	if err := fill(p.Units, each, 1); err != nil {
+		return nil, err
+	}
+	if len(long) > 0 {
+		p.LongContext = map[string]gatehouse.Ticks{}
+		return p, fill(p.LongContext, long, 1_000_000)
+	}
+	return p, nil
 }
 
 // fill converts dollars per `per` units into ticks per unit.

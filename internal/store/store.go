@@ -67,6 +67,8 @@ type KeyView interface {
 	// ManagementKeys lists by (create time, id), revoked ones left out; a zero team lists all.
 	ManagementKeys(team gatehouse.ID, after Cursor, limit int) ([]*gatehouse.ManagementKey, error)
 	Team(id gatehouse.ID) (*gatehouse.Team, error)
+	// Teams and Users list by (create time, id), deleted ones left out; a zero
+	// team lists all people.
 	Teams(after Cursor, limit int) ([]*gatehouse.Team, error)
 	User(id gatehouse.ID) (*gatehouse.User, error)
 	Users(team gatehouse.ID, after Cursor, limit int) ([]*gatehouse.User, error)
@@ -137,7 +139,9 @@ type Tree struct {
 
 // UsageView reads usage.
 type UsageView interface {
-	// UsageCells aggregates rollups by the scan's dimensions and bucket width.
+	// UsageCells aggregates by the scan's dimensions and bucket width, in no
+	// order. Rollups answer what begins and ends on a quarter of an hour and does
+	// not ask for ByIP or ByUser; rows answer the rest, slowly.
 	UsageCells(s UsageScan, yield func(UsageCell) error) error
 	// UsageRows yields raw rows in order of start time.
 	UsageRows(s UsageScan, yield func(*gatehouse.UsageRecord) error) error
@@ -165,14 +169,19 @@ type UsageScan struct {
 	GroupBy    []Dimension
 	Where      map[Dimension][]string // value is one of these
 	Width      time.Duration          // bucket width of UsageCells: 15 min, 1 h, 24 h (UTC), or 0 for one bucket
+	Totals     bool                   // UsageCells leaves Units and Costs zero: several times as fast
 }
 
-// UsageCell is one bucket of one group.
+// UsageCell is one bucket of one group. Start is the bucket's, even where the
+// scan begins inside it; without a width it is the scan's.
 type UsageCell struct {
 	Start    time.Time
 	Group    []string // in GroupBy's order
 	Requests int64
 	Items    int64 // Σ of Usage.Items per request
+	Amount   int64 // Σ of all Units
+	Tokens   int64 // Σ of Usage.Tokens
+	Ticks    gatehouse.Ticks
 	Units    gatehouse.Usage
 	Costs    gatehouse.Costs
 }
@@ -189,7 +198,9 @@ type Object struct {
 
 // Tx is a View that writes. There are no bare writes: each Put writes the row
 // under a seal, its audit leaf and its change row. The Revision of what is put
-// is set to the transaction's. Bringing back a tombstone is FailedPrecondition.
+// is set to the transaction's, and the act's Kind, Subject and Result to what was
+// done. Bringing back a tombstone is FailedPrecondition, except where a name
+// identifies the record (models, aliases, clusters): a name may be taken again.
 type Tx interface {
 	View
 	// At is the revision this transaction commits under.
@@ -205,7 +216,8 @@ type Tx interface {
 	PutCluster(*gatehouse.Cluster, gatehouse.Act) error
 	// ForgetGateway marks a member as gone.
 	ForgetGateway(id gatehouse.ID, act gatehouse.Act) error
-	// Record writes an audit leaf alone: denied calls and reads.
+	// Record writes an audit leaf alone: denied calls, reads, and acts that
+	// leave no record of authority behind.
 	Record(gatehouse.Act) error
 	// Remember keeps a value until expire, for idempotent replays.
 	Remember(key string, value []byte, expire time.Time) error

@@ -1,0 +1,108 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"gatehouse"
+)
+
+// Caller is the management plane as one principal sees it.
+type Caller interface {
+	gatehouse.Keys
+	gatehouse.ManagementKeys
+	gatehouse.AuditLog
+	gatehouse.UsageReader
+	gatehouse.Teams
+	gatehouse.Upstreams
+	gatehouse.Catalogue
+	gatehouse.Prices
+	gatehouse.Fleet
+	gatehouse.Discovery
+	// Authenticate checks the credential alone.
+	Authenticate(context.Context) error
+	// Authorize checks the credential and that it may call op. Every method
+	// checks again where it acts; this one exists so that 403 comes before 400.
+	Authorize(ctx context.Context, op gatehouse.Operation) error
+}
+
+// Backend answers calls. The Call stays the edge's: fields about the content
+// are filled after Authorize and before any other method.
+type Backend interface {
+	As(*gatehouse.Call) Caller
+}
+
+// BackendFunc makes a Backend of a function, such as one that returns
+// control's own type.
+type BackendFunc func(*gatehouse.Call) Caller
+
+// As calls f.
+func (f BackendFunc) As(c *gatehouse.Call) Caller { return f(c) }
+
+// Options configure the faces. The zero value works.
+type Options struct {
+	Brand  string           // of tokens; empty: gatehouse.DefaultBrand
+	Logger *slog.Logger     // nil: slog.Default
+	Now    func() time.Time // nil: time.Now
+	// Rate is requests per second per management key; 0 is DefaultRate,
+	// negative is unlimited.
+	Rate float64
+	// ClientIP says who is calling; nil: the peer of the connection. It is
+	// where trusted proxies are decided.
+	ClientIP func(*http.Request) netip.Addr
+}
+
+// DefaultRate is contract.md's.
+const DefaultRate = 50
+
+// Face is one dialect: generated services with the structs that answer them,
+// and plain routes for what protojson cannot say.
+type Face struct {
+	Services []protoreflect.ServiceDescriptor
+	Register func(*runtime.ServeMux) error
+	Plain    []Plain
+	// Aliases are other spellings of members, by message: the alias table.
+	Aliases map[protoreflect.FullName]map[string]string
+}
+
+// Plain is a route that writes its own answer. Query lists the parameters it
+// takes; it has no body.
+type Plain struct {
+	Method, Path string
+	Operation    gatehouse.Operation
+	Query        []string
+	Handle       func(http.ResponseWriter, *http.Request, *Request) error
+}
+
+func (o Options) filled() Options {
+	if o.Brand == "" {
+		o.Brand = gatehouse.DefaultBrand
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Rate == 0 {
+		o.Rate = DefaultRate
+	}
+	if o.ClientIP == nil {
+		o.ClientIP = peer
+	}
+	return o
+}
+
+func peer(r *http.Request) netip.Addr {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap()
+}

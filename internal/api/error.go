@@ -1,0 +1,148 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"gatehouse"
+)
+
+// answer is a row of the table from a Code to what the wire says.
+type answer struct {
+	grpc   codes.Code
+	status int
+}
+
+// answers is the one table of this edge: grpc-gateway's, with 412 for a lost
+// If-Match and 422 for a misused Idempotency-Key (wire.md §1, contract.md).
+var answers = map[gatehouse.Code]answer{
+	gatehouse.InvalidArgument:    {codes.InvalidArgument, http.StatusBadRequest},
+	gatehouse.Unauthenticated:    {codes.Unauthenticated, http.StatusUnauthorized},
+	gatehouse.PermissionDenied:   {codes.PermissionDenied, http.StatusForbidden},
+	gatehouse.NotFound:           {codes.NotFound, http.StatusNotFound},
+	gatehouse.AlreadyExists:      {codes.AlreadyExists, http.StatusConflict},
+	gatehouse.FailedPrecondition: {codes.FailedPrecondition, http.StatusBadRequest},
+	gatehouse.Conflict:           {codes.Aborted, http.StatusPreconditionFailed},
+	gatehouse.ResourceExhausted:  {codes.ResourceExhausted, http.StatusTooManyRequests},
+	gatehouse.Unprocessable:      {codes.InvalidArgument, http.StatusUnprocessableEntity},
+	gatehouse.Unimplemented:      {codes.Unimplemented, http.StatusNotImplemented},
+	gatehouse.Unavailable:        {codes.Unavailable, http.StatusServiceUnavailable},
+	gatehouse.DeadlineExceeded:   {codes.DeadlineExceeded, http.StatusGatewayTimeout},
+	gatehouse.Internal:           {codes.Internal, http.StatusInternalServerError},
+}
+
+// refusal is an error whose status HTTP knows and gRPC does not: 405, 413, 415.
+type refusal struct {
+	*gatehouse.Error
+	status int
+}
+
+func (r *refusal) Unwrap() error { return r.Error }
+
+func refuse(status int, format string, args ...any) error {
+	code := gatehouse.InvalidArgument
+	if status == http.StatusMethodNotAllowed {
+		code = gatehouse.Unimplemented
+	}
+	return &refusal{gatehouse.Errorf(code, format, args...), status}
+}
+
+// body is google.rpc.Status as protojson writes it. Equal errors have equal
+// bytes, so the request id is in the header alone: an id in the body would
+// make a foreign key's 404 differ from a missing one's.
+type body struct {
+	Code    codes.Code `json:"code"`
+	Message string     `json:"message"`
+	Details []any      `json:"details"`
+}
+
+// badRequest is google.rpc.BadRequest: which fields, for programs.
+type badRequest struct {
+	Type       string                `json:"@type"`
+	Violations []gatehouse.Violation `json:"fieldViolations"`
+}
+
+// fail answers with err and logs it. It is the only place where an error
+// becomes a response, and the only one that logs its private cause.
+func (s *Server) fail(ctx context.Context, w http.ResponseWriter, op gatehouse.Operation, err error) {
+	err = s.classify(err)
+	a := answers[gatehouse.CodeOf(err)]
+	var r *refusal
+	if errors.As(err, &r) {
+		a.status = r.status
+	}
+	id := w.Header().Get(requestIDHeader)
+	level := slog.LevelInfo
+	if a.status >= 500 {
+		level = slog.LevelError
+	}
+	s.Logger.LogAttrs(ctx, level, "management request refused", slog.String("operation", string(op)),
+		slog.Int("status", a.status), slog.String("request_id", id), slog.String("error", err.Error()))
+	if ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled) {
+		return // nobody is there to read it
+	}
+	writeError(w, a, err)
+}
+
+func writeError(w http.ResponseWriter, a answer, err error) {
+	out := body{a.grpc, gatehouse.Public(err), []any{}}
+	var e *gatehouse.Error
+	if errors.As(err, &e) {
+		if len(e.Violations) > 0 {
+			out.Details = append(out.Details, badRequest{"type.googleapis.com/google.rpc.BadRequest", e.Violations})
+		}
+		if e.RetryAfter > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
+		}
+	}
+	text, _ := json.Marshal(out) // strings and numbers always marshal
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(a.status)
+	_, _ = w.Write(text) // a client that has gone is no error of ours
+}
+
+// classify turns what the generated code says about a request into words of
+// ours. A deadline that passed in the store is unavailability, and nothing else
+// unclassified may leave the process.
+func (s *Server) classify(err error) error {
+	var ours *gatehouse.Error
+	if errors.As(err, &ours) {
+		return err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return gatehouse.Errorf(gatehouse.DeadlineExceeded, "the request took too long").Because(err)
+	}
+	if st, ok := status.FromError(err); ok && st.Code() == codes.InvalidArgument {
+		return gatehouse.Errorf(gatehouse.InvalidArgument, "the request does not have the documented shape").Because(err)
+	}
+	return gatehouse.Errorf(gatehouse.Internal, "unclassified").Because(err)
+}
+
+func (s *Server) noRoute(allow []string) error {
+	if len(allow) > 0 {
+		return refuse(http.StatusMethodNotAllowed, "Method Not Allowed")
+	}
+	return gatehouse.Errorf(gatehouse.NotFound, "Not Found")
+}
+
+// tooFast is the management plane's own limit.
+func tooFast(rate float64) error {
+	return gatehouse.Errorf(gatehouse.ResourceExhausted,
+		"this management key sends more than %s requests per second", strconv.FormatFloat(rate, 'g', -1, 64)).
+		After(time.Duration(math.Ceil(1/rate)) * time.Second)
+}
+
+// crashed makes an error of a panic: its value may hold anything.
+func crashed(v any) error {
+	return gatehouse.Errorf(gatehouse.Internal, "panic").Because(fmt.Errorf("panic: %T", v))
+}

@@ -1,0 +1,187 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"gatehouse"
+	"gatehouse/internal/store"
+)
+
+// principal is a proven caller at one moment. It lives no longer than the
+// snapshot or transaction that proved it.
+type principal struct {
+	*gatehouse.ManagementKey
+	now time.Time
+}
+
+// reaches reports whether the caller may know that the team exists.
+func (p *principal) reaches(team gatehouse.ID) bool {
+	return p.Scope == gatehouse.ScopeOrganization || (p.TeamID == team && !team.IsZero())
+}
+
+// home is the team that a call means: the one named, else the caller's own.
+func (p *principal) home(team gatehouse.ID) gatehouse.ID {
+	if team.IsZero() {
+		return p.TeamID
+	}
+	return team
+}
+
+// What a caller learns of a credential that proves nothing. One text for
+// every reason: an unknown id, a wrong secret and a revoked key look alike.
+const badToken = "Invalid bearer token. Please ensure you use a valid management key."
+
+// Authenticate checks the credential alone.
+func (c *Caller) Authenticate(ctx context.Context) error {
+	return c.admit(ctx, gatehouse.ValidateManagementKey)
+}
+
+// Authorize checks the credential and that it may call op, before a face looks
+// at ids or bodies. The use-case checks again in its own transaction.
+func (c *Caller) Authorize(ctx context.Context, op gatehouse.Operation) error {
+	return c.admit(ctx, op)
+}
+
+func (c *Caller) admit(ctx context.Context, op gatehouse.Operation) error {
+	_, err := c.identify(ctx, op)
+	return err
+}
+
+// identify authorises op on a snapshot. A refusal leaves its trace: an audit
+// leaf when the caller is known, else a log line, since whoever proves nothing
+// must not be able to fill the audit log.
+func (c *Caller) identify(ctx context.Context, op gatehouse.Operation) (*principal, error) {
+	var who *principal
+	var refused error
+	err := c.s.Store.View(ctx, func(v store.View) error {
+		who, refused = c.authorise(v, op)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if refused != nil {
+		c.refuse(ctx, who, op, refused)
+		return nil, refused
+	}
+	return who, nil
+}
+
+// authorise proves the caller and checks its scope, in a snapshot or in the
+// transaction that acts. With an error, the principal is the known caller or nil.
+func (c *Caller) authorise(v store.View, op gatehouse.Operation) (*principal, error) {
+	who, err := c.authenticate(v)
+	if err != nil {
+		return who, err
+	}
+	if !who.MayCall(op) {
+		return who, gatehouse.Errorf(gatehouse.PermissionDenied, "This management key lacks the scope %s", gatehouse.ScopeFor(op))
+	}
+	if needsOrganization(op) && who.Scope != gatehouse.ScopeOrganization {
+		return who, gatehouse.Errorf(gatehouse.PermissionDenied, "%s needs a management key of %s", gatehouse.ScopeFor(op), gatehouse.ScopeOrganization)
+	}
+	return who, nil
+}
+
+func (c *Caller) authenticate(v store.View) (*principal, error) {
+	if c.call.Token.IsZero() || c.call.Token.Plane() != gatehouse.Management {
+		return nil, gatehouse.Errorf(gatehouse.Unauthenticated, badToken)
+	}
+	key, err := v.ManagementKey(c.call.Token.ID())
+	if errors.Is(err, gatehouse.NotFound) {
+		key, err = &gatehouse.ManagementKey{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	now := c.s.Now()
+	if !provenBy(key, c.call.Token.Digest(), now) {
+		return nil, gatehouse.Errorf(gatehouse.Unauthenticated, badToken)
+	}
+	who := &principal{key, now}
+	return who, c.usable(v, who)
+}
+
+// usable checks the state of a proven key.
+func (c *Caller) usable(v store.View, who *principal) error {
+	team, err := v.Team(who.TeamID)
+	gone := errors.Is(err, gatehouse.NotFound) || err == nil && !team.DeleteTime.IsZero()
+	if err != nil && !gone {
+		return err
+	}
+	if gone || !who.DeleteTime.IsZero() || past(who.ExpireTime, who.now) {
+		return gatehouse.Errorf(gatehouse.Unauthenticated, badToken)
+	}
+	if !gatehouse.AllowedFrom(who.IPRanges, c.call.IP) {
+		return gatehouse.Errorf(gatehouse.PermissionDenied, "This management key may not be used from this address")
+	}
+	return nil
+}
+
+// provenBy compares with every secret, and with a dummy when there are fewer
+// than two, so that the time tells neither whether an id exists nor whether a
+// rotation is under way.
+func provenBy(key *gatehouse.ManagementKey, digest gatehouse.Digest, now time.Time) bool {
+	ok := false
+	for i := range max(2, len(key.Secrets)) {
+		var s gatehouse.Secret
+		real := i < len(key.Secrets)
+		if real {
+			s = key.Secrets[i]
+		}
+		equal := s.Digest.Equal(digest)
+		ok = ok || equal && real && !past(s.ExpireTime, now)
+	}
+	return ok
+}
+
+// past reports whether t, zero for never, has come.
+func past(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
+
+func needsOrganization(op gatehouse.Operation) bool {
+	return slices.ContainsFunc(gatehouse.Operations, func(o gatehouse.OperationInfo) bool { return o.Name == op && o.Organization })
+}
+
+// refuse records a denial of a known caller as one leaf, in a transaction of
+// its own: that of the denied act is rolled back. When the leaf cannot be
+// written the caller is refused all the same; nothing was granted.
+func (c *Caller) refuse(ctx context.Context, who *principal, op gatehouse.Operation, why error) {
+	code := gatehouse.CodeOf(why)
+	if code != gatehouse.Unauthenticated && code != gatehouse.PermissionDenied {
+		return
+	}
+	if who == nil {
+		c.s.Logger.WarnContext(ctx, "management call refused", slog.String("operation", string(op)),
+			slog.String("ip", c.call.IP.String()), slog.String("request_id", c.call.RequestID), slog.String("why", string(code)))
+		return
+	}
+	_, err := c.s.Store.Update(ctx, c.cause(who), func(tx store.Tx) error {
+		return tx.Record(gatehouse.Act{
+			Action: "access.denied", Operation: string(op), TeamID: who.TeamID, Result: gatehouse.Denied,
+			Kind: gatehouse.KindManagementKey, Subject: who.ID.String(),
+			Description: "Management key '" + who.Name + "' was denied " + string(op),
+			Details:     map[string]string{"why": short(gatehouse.Public(why))},
+		})
+	})
+	if err != nil {
+		c.s.Logger.ErrorContext(ctx, "denial not audited", slog.String("operation", string(op)),
+			slog.String("request_id", c.call.RequestID), slog.Any("error", err))
+	}
+}
+
+// cause is the author of what this call writes. Key and owner never change
+// while a management key lives, so a snapshot's answer holds in the transaction.
+func (c *Caller) cause(who *principal) gatehouse.Cause {
+	ip := ""
+	if c.call.IP.IsValid() {
+		ip = c.call.IP.Unmap().String()
+	}
+	return gatehouse.Cause{
+		Actor:  gatehouse.Actor{Kind: gatehouse.ActorManagementKey, KeyID: who.ID, UserID: who.UserID, IP: ip},
+		Reason: c.call.Reason, RequestID: c.call.RequestID,
+	}
+}

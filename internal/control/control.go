@@ -1,0 +1,123 @@
+// Package control is the management use-cases: who may do what, to which
+// record, and what is written when they do. It knows the store's contract and
+// nothing of wires, drivers or gateways.
+//
+// Every call goes the same way. A snapshot is asked first, so that callers who
+// prove nothing never reach the writer. Then one transaction authenticates and
+// authorises again, decides on the stored record, and writes it with its audit
+// leaf. The second look is the one that counts: a management key revoked while
+// its request was under way is refused there, because transactions are serial
+// and nothing about management keys is cached (reliability.md, T35).
+package control
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"gatehouse"
+	"gatehouse/internal/store"
+)
+
+// Config is what a Service needs. Store, Now, Sealer and Logger are required.
+type Config struct {
+	Store  store.Store
+	Brand  string // of tokens; empty: gatehouse.DefaultBrand
+	Now    func() time.Time
+	Sealer sealer
+	Logger *slog.Logger
+	// Propagated says per cluster label whether every gateway that must
+	// enforces rev: feed.Propagated. Nil: no cluster ever says so.
+	Propagated func(gateways []*gatehouse.Gateway, clusters []*gatehouse.Cluster, rev gatehouse.Revision, removal bool, now time.Time) map[string]bool
+	// Tester dials upstreams. Nil: tests are refused as unimplemented.
+	Tester tester
+	// SpokenEndpoints are the endpoints that this installation's gateways
+	// serve; nil: every endpoint that an ACL may name.
+	SpokenEndpoints []string
+}
+
+// sealer makes values that leave this process and come back unread: page
+// tokens, and the answers kept for idempotent replays. Where binds a value to
+// its purpose; elsewhere it does not open.
+type sealer interface {
+	SealPage(where string, plain []byte) (string, error)
+	OpenPage(where, sealed string) ([]byte, error)
+	SealUnder(token gatehouse.Token, where string, plain []byte) ([]byte, error)
+	OpenUnder(token gatehouse.Token, where string, sealed []byte) ([]byte, error)
+}
+
+// tester asks an upstream for its model list, with its credential.
+type tester interface {
+	TestUpstream(context.Context, *gatehouse.Upstream) gatehouse.UpstreamReport
+}
+
+// Service holds what all callers share. It is safe for concurrent use.
+type Service struct {
+	Config
+	twins twins
+}
+
+// New makes a Service.
+func New(c Config) *Service {
+	if c.Brand == "" {
+		c.Brand = gatehouse.DefaultBrand
+	}
+	if c.SpokenEndpoints == nil {
+		c.SpokenEndpoints = gatehouse.Endpoints
+	}
+	return &Service{Config: c, twins: twins{running: map[string]bool{}}}
+}
+
+// As returns the management plane as the principal of one call sees it.
+func (s *Service) As(call *gatehouse.Call) *Caller {
+	if call == nil {
+		call = &gatehouse.Call{}
+	}
+	return &Caller{s: s, call: call}
+}
+
+// Caller is the management plane for one call. Every method authenticates and
+// authorises first, so a Caller in the wrong hands is worth its token and no more.
+type Caller struct {
+	s    *Service
+	call *gatehouse.Call
+}
+
+var (
+	_ gatehouse.Keys           = (*Caller)(nil)
+	_ gatehouse.ManagementKeys = (*Caller)(nil)
+	_ gatehouse.AuditLog       = (*Caller)(nil)
+	_ gatehouse.UsageReader    = (*Caller)(nil)
+	_ gatehouse.Teams          = (*Caller)(nil)
+	_ gatehouse.Upstreams      = (*Caller)(nil)
+	_ gatehouse.Catalogue      = (*Caller)(nil)
+	_ gatehouse.Prices         = (*Caller)(nil)
+	_ gatehouse.Fleet          = (*Caller)(nil)
+	_ gatehouse.Discovery      = (*Caller)(nil)
+)
+
+// twins are the Idempotency-Keys whose first request still runs. They are
+// known to this process alone; between processes the serial transaction makes
+// the second request a replay instead, which is as good.
+type twins struct {
+	mu      sync.Mutex
+	running map[string]bool
+}
+
+// enter reports whether name was free, and takes it.
+func (t *twins) enter(name string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.running[name] {
+		return false
+	}
+	t.running[name] = true
+	return true
+}
+
+func (t *twins) leave(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.running, name)
+}

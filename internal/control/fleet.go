@@ -1,0 +1,121 @@
+package control
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"gatehouse"
+	"gatehouse/internal/store"
+)
+
+const (
+	maxClusterName = 63
+	maxAddress     = 253
+	// aliveWithin is how recently a gateway was heard of to count as there
+	// (design.md §7).
+	aliveWithin = 10 * time.Second
+)
+
+// ListClusters implements gatehouse.Fleet.
+func (c *Caller) ListClusters(ctx context.Context, page gatehouse.Page) ([]*gatehouse.Cluster, string, error) {
+	return listAll(ctx, c, gatehouse.ListClusters, "cluster.listed", gatehouse.KindCluster, page, store.View.Clusters,
+		func(x *gatehouse.Cluster) string { return x.Name })
+}
+
+// PutCluster implements gatehouse.Fleet.
+func (c *Caller) PutCluster(ctx context.Context, x *gatehouse.Cluster) (*gatehouse.Cluster, error) {
+	return put(ctx, c, gatehouse.CreateCluster, gatehouse.UpdateCluster, x.Name, func(tx store.Tx, op gatehouse.Operation) (*gatehouse.Cluster, error) {
+		before, err := present(tx.Cluster(x.Name))
+		if err != nil {
+			return nil, err
+		}
+		next := *x
+		next.Declared = false
+		if before != nil {
+			if err := c.matches(before.Revision); err != nil {
+				return nil, err
+			}
+			next.Declared = before.Declared
+		}
+		return &next, c.s.putCluster(tx, before, &next, op)
+	}, func(v store.View) (bool, error) { x, err := present(v.Cluster(x.Name)); return x != nil, err })
+}
+
+// putCluster keeps labels apart: two clusters under one label would be one
+// entry of the propagation map, and one of them would answer for both.
+func (s *Service) putCluster(tx store.Tx, before, x *gatehouse.Cluster, op gatehouse.Operation) error {
+	var bad gatehouse.Violations
+	if !label(x.Name, maxClusterName) {
+		bad.Addf("name", "must be 1 to %d of a-z, 0-9, '-', '_' and '.'", maxClusterName)
+	}
+	if x.Address != "" && !label(x.Address, maxAddress) {
+		bad.Addf("address", "must be a host name of at most %d characters, in lower case", maxAddress)
+	}
+	if err := bad.Err(); err != nil {
+		return err
+	}
+	others, err := tx.Clusters()
+	if err != nil {
+		return err
+	}
+	for _, o := range others {
+		if o.Name != x.Name && o.Label() == x.Label() {
+			return gatehouse.Errorf(gatehouse.AlreadyExists, "the cluster '%s' is known as %s", o.Name, x.Label())
+		}
+	}
+	x.DeleteTime = never
+	act := s.named(op, "cluster", gatehouse.KindCluster, x.Name, before != nil)
+	act.Details = map[string]string{"address": x.Address}
+	return tx.PutCluster(x, act)
+}
+
+func label(s string, most int) bool {
+	return s != "" && len(s) <= most && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.:", r)
+	})
+}
+
+// ListGateways implements gatehouse.Fleet.
+func (c *Caller) ListGateways(ctx context.Context, page gatehouse.Page) ([]*gatehouse.Gateway, string, error) {
+	return listAll(ctx, c, gatehouse.ListGateways, "gateway.listed", gatehouse.KindGateway, page, store.View.Gateways,
+		func(g *gatehouse.Gateway) string { return g.Cluster + "\x00" + g.ID.String() })
+}
+
+// ForgetGateway implements gatehouse.Fleet. A member that was just heard of is
+// not forgotten: it serves, and propagation would no longer wait for it.
+func (c *Caller) ForgetGateway(ctx context.Context, id gatehouse.ID) error {
+	return drop(ctx, c, gatehouse.ForgetGateway, id.String(), func(tx store.Tx) error {
+		gateways, err := tx.Gateways()
+		if err != nil {
+			return err
+		}
+		for _, g := range gateways {
+			if g.ID != id || g.Forgotten {
+				continue
+			}
+			if c.s.Now().Sub(g.LastSeen) < aliveWithin {
+				return gatehouse.Errorf(gatehouse.FailedPrecondition, "the gateway was heard of in the last %s; stop it first", aliveWithin)
+			}
+			return tx.ForgetGateway(id, done(gatehouse.ForgetGateway, "gateway.forgotten", gatehouse.ID{}, gatehouse.KindGateway,
+				id.String(), "Gateway "+id.String()+" of cluster '"+g.Cluster+"' was forgotten"))
+		}
+		return missing("gateway")
+	})
+}
+
+// dropCluster refuses while somebody may still serve under the name.
+func (s *Service) dropCluster(tx store.Tx, x *gatehouse.Cluster) error {
+	gateways, err := tx.Gateways()
+	if err != nil {
+		return err
+	}
+	for _, g := range gateways {
+		if g.Cluster == x.Name && !g.Forgotten {
+			return gatehouse.Errorf(gatehouse.FailedPrecondition, "gateway %s is a member of it", g.ID)
+		}
+	}
+	gone := *x
+	gone.DeleteTime = utc(s.Now())
+	return tx.PutCluster(&gone, s.deleted(declaring, "cluster", gatehouse.KindCluster, x.Name))
+}

@@ -1,0 +1,92 @@
+package control
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"gatehouse"
+	"gatehouse/internal/store"
+)
+
+// never is the delete time of what is there.
+var never time.Time
+
+// put creates or replaces a record that is known by its name. Which of the two
+// operations it is follows from what is stored; it is looked at once before, to
+// choose the scope, and again in the transaction, which refuses when that
+// changed the answer.
+func put[T any](ctx context.Context, c *Caller, create, update gatehouse.Operation, name string,
+	write func(store.Tx, gatehouse.Operation) (T, error), exists func(store.View) (bool, error)) (T, error) {
+	var none T
+	if err := c.Authenticate(ctx); err != nil {
+		return none, err
+	}
+	var there bool
+	err := c.s.Store.View(ctx, func(v store.View) (err error) {
+		there, err = exists(v)
+		return err
+	})
+	if err != nil {
+		return none, err
+	}
+	op := create
+	if there {
+		op = update
+	}
+	return mutate(ctx, c, mutation[T]{
+		op: op, target: name,
+		run: func(tx store.Tx, _ *principal) (T, error) {
+			still, err := exists(tx)
+			if err == nil && still != there {
+				err = gatehouse.Errorf(gatehouse.Conflict, "%s was changed by another request just now", short(name))
+			}
+			if err != nil {
+				return none, err
+			}
+			return write(tx, op)
+		},
+	})
+}
+
+// drop deletes a record that is known by its name.
+func drop(ctx context.Context, c *Caller, op gatehouse.Operation, name string, write func(store.Tx) error) error {
+	_, err := mutate(ctx, c, mutation[struct{}]{
+		op: op, target: name,
+		run: func(tx store.Tx, _ *principal) (struct{}, error) { return struct{}{}, write(tx) },
+	})
+	return err
+}
+
+// perishable is a record that leaves a tombstone.
+type perishable interface {
+	gatehouse.Model | gatehouse.Alias | gatehouse.Price | gatehouse.Cluster | gatehouse.Upstream
+}
+
+// present is found, with tombstones left out too.
+func present[T perishable](x *T, err error) (*T, error) {
+	x, err = found(x, err)
+	if x == nil || err != nil || deleteTime(x).IsZero() {
+		return x, err
+	}
+	return nil, nil
+}
+
+func deleteTime(x any) time.Time {
+	switch r := x.(type) {
+	case *gatehouse.Model:
+		return r.DeleteTime
+	case *gatehouse.Alias:
+		return r.DeleteTime
+	case *gatehouse.Price:
+		return r.DeleteTime
+	case *gatehouse.Cluster:
+		return r.DeleteTime
+	case *gatehouse.Upstream:
+		return r.DeleteTime
+	}
+	return never
+}
+
+// title begins a sentence.
+func title(noun string) string { return strings.ToUpper(noun[:1]) + noun[1:] }

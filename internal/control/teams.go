@@ -1,0 +1,106 @@
+package control
+
+import (
+	"context"
+	"fmt"
+
+	"gatehouse"
+	"gatehouse/internal/store"
+)
+
+// ListTeams implements gatehouse.Teams: a team's key sees its team.
+func (c *Caller) ListTeams(ctx context.Context, page gatehouse.Page) ([]*gatehouse.Team, string, error) {
+	out, err := read(ctx, c, query[listed[*gatehouse.Team]]{
+		op: gatehouse.ListTeams, act: gatehouse.Act{Action: "team.listed", Kind: gatehouse.KindTeam},
+		run: func(v store.View, who *principal) (out listed[*gatehouse.Team], err error) {
+			if who.Scope != gatehouse.ScopeOrganization {
+				t, err := liveTeam(v, who, who.TeamID)
+				return listed[*gatehouse.Team]{items: []*gatehouse.Team{t}}, err
+			}
+			p, err := c.pager(gatehouse.ListTeams, gatehouse.ID{}, "", page)
+			if err != nil {
+				return out, err
+			}
+			teams, err := v.Teams(p.cursor(), p.size+1)
+			if err != nil {
+				return out, err
+			}
+			return cut(p, teams, func(t *gatehouse.Team) place { return place{Time: t.CreateTime, ID: t.ID.String()} })
+		},
+	})
+	return out.unpack(err)
+}
+
+// GetTeam implements gatehouse.Teams.
+func (c *Caller) GetTeam(ctx context.Context, id gatehouse.ID) (*gatehouse.Team, error) {
+	return read(ctx, c, query[*gatehouse.Team]{
+		op: gatehouse.GetTeam, act: reading("team.read", gatehouse.KindTeam, id.String()),
+		run: func(v store.View, who *principal) (*gatehouse.Team, error) { return liveTeam(v, who, id) },
+	})
+}
+
+// CreateTeam implements gatehouse.Teams.
+func (c *Caller) CreateTeam(ctx context.Context, called string) (*gatehouse.Team, error) {
+	id := gatehouse.NewID()
+	return mutate(ctx, c, mutation[*gatehouse.Team]{
+		op: gatehouse.CreateTeam,
+		run: func(tx store.Tx, who *principal) (*gatehouse.Team, error) {
+			var bad gatehouse.Violations
+			t := &gatehouse.Team{ID: id, Name: name("name", called, &bad), Billing: gatehouse.BillingMetering, CreateTime: utc(who.now)}
+			if err := bad.Err(); err != nil {
+				return nil, err
+			}
+			return t, tx.PutTeam(t, done(gatehouse.CreateTeam, "team.created", id, gatehouse.KindTeam, id.String(),
+				fmt.Sprintf("Team '%s' was created", t.Name)))
+		},
+	})
+}
+
+// UpdateTeam implements gatehouse.Teams.
+func (c *Caller) UpdateTeam(ctx context.Context, u gatehouse.TeamUpdate) (*gatehouse.Team, error) {
+	return mutate(ctx, c, mutation[*gatehouse.Team]{
+		op: gatehouse.UpdateTeam, target: u.ID.String(),
+		run: func(tx store.Tx, who *principal) (*gatehouse.Team, error) {
+			before, err := liveTeam(tx, who, u.ID)
+			if err == nil {
+				err = c.matches(before.Revision)
+			}
+			if err != nil {
+				return nil, err
+			}
+			t := *before
+			set(&t.Name, u.Name)
+			set(&t.Blocked, u.Blocked)
+			set(&t.Billing, u.Billing)
+			if err := validateTeam(&t, u); err != nil {
+				return nil, err
+			}
+			act := done(gatehouse.UpdateTeam, "team.updated", t.ID, gatehouse.KindTeam, t.ID.String(), fmt.Sprintf("Team '%s' was updated", t.Name))
+			act.Details = teamChanges(before, &t)
+			return &t, tx.PutTeam(&t, act)
+		},
+	})
+}
+
+func validateTeam(t *gatehouse.Team, u gatehouse.TeamUpdate) error {
+	var bad gatehouse.Violations
+	if u.Name.Set {
+		t.Name = name("name", t.Name, &bad)
+	}
+	switch t.Billing {
+	case "":
+		t.Billing = gatehouse.BillingMetering
+	case gatehouse.BillingMetering, gatehouse.BillingPrepaid, gatehouse.BillingPostpaid:
+	default:
+		bad.Addf("billing", "must be metering, prepaid or postpaid")
+	}
+	return bad.Err()
+}
+
+func teamChanges(before, after *gatehouse.Team) changes {
+	c := changes{}
+	note(c, "name", before.Name, after.Name)
+	note(c, "blocked", before.Blocked, after.Blocked)
+	note(c, "billing", string(before.Billing), string(after.Billing))
+	return c
+}

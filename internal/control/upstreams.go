@@ -1,0 +1,198 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"gatehouse"
+	"gatehouse/internal/store"
+)
+
+// ListUpstreams implements gatehouse.Upstreams.
+func (c *Caller) ListUpstreams(ctx context.Context, page gatehouse.Page) ([]*gatehouse.Upstream, string, error) {
+	return listAll(ctx, c, gatehouse.ListUpstreams, "upstream.listed", gatehouse.KindUpstream, page,
+		func(v store.View) ([]*gatehouse.Upstream, error) {
+			all, err := v.Upstreams()
+			for i, u := range all {
+				all[i] = shownUpstream(u)
+			}
+			return all, err
+		},
+		func(u *gatehouse.Upstream) string { return u.Name })
+}
+
+// listAll is the list of a small set of the installation's, read whole.
+func listAll[T any](ctx context.Context, c *Caller, op gatehouse.Operation, action string, kind gatehouse.Kind, page gatehouse.Page,
+	all func(store.View) ([]T, error), key func(T) string) ([]T, string, error) {
+	out, err := read(ctx, c, query[listed[T]]{
+		op: op, act: gatehouse.Act{Action: action, Kind: kind},
+		run: func(v store.View, _ *principal) (out listed[T], err error) {
+			p, err := c.pager(op, gatehouse.ID{}, "", page)
+			if err != nil {
+				return out, err
+			}
+			items, err := all(v)
+			if err != nil {
+				return out, err
+			}
+			return slice(p, items, key)
+		},
+	})
+	return out.unpack(err)
+}
+
+// GetUpstream implements gatehouse.Upstreams.
+func (c *Caller) GetUpstream(ctx context.Context, id gatehouse.ID) (*gatehouse.Upstream, error) {
+	u, err := c.upstreamFor(ctx, gatehouse.GetUpstream, "upstream.read", id)
+	if err != nil {
+		return nil, err
+	}
+	return shownUpstream(u), nil
+}
+
+func (c *Caller) upstreamFor(ctx context.Context, op gatehouse.Operation, action string, id gatehouse.ID) (*gatehouse.Upstream, error) {
+	return read(ctx, c, query[*gatehouse.Upstream]{
+		op: op, act: reading(action, gatehouse.KindUpstream, id.String()),
+		run: func(v store.View, _ *principal) (*gatehouse.Upstream, error) { return upstreamOf(v, id) },
+	})
+}
+
+func upstreamOf(v store.View, id gatehouse.ID) (*gatehouse.Upstream, error) {
+	u, err := found(v.Upstream(id))
+	if err == nil && (u == nil || !u.DeleteTime.IsZero()) {
+		err = missing("upstream")
+	}
+	return u, err
+}
+
+// shownUpstream is an upstream as faces get it: its credential is write-only.
+func shownUpstream(u *gatehouse.Upstream) *gatehouse.Upstream {
+	out := *u
+	out.HasCredential = out.HasCredential || out.Credential != ""
+	out.Credential = ""
+	return &out
+}
+
+// PutUpstream implements gatehouse.Upstreams.
+func (c *Caller) PutUpstream(ctx context.Context, u *gatehouse.Upstream) (*gatehouse.Upstream, error) {
+	op, id := gatehouse.UpdateUpstream, u.ID
+	if id.IsZero() {
+		op, id = gatehouse.CreateUpstream, gatehouse.NewID()
+	}
+	return mutate(ctx, c, mutation[*gatehouse.Upstream]{
+		op: op, target: u.ID.String(),
+		run: func(tx store.Tx, _ *principal) (*gatehouse.Upstream, error) {
+			var before *gatehouse.Upstream
+			next := *u
+			next.ID, next.Declared, next.DeleteTime = id, false, time.Time{}
+			if op == gatehouse.UpdateUpstream {
+				var err error
+				if before, err = upstreamOf(tx, id); err != nil {
+					return nil, err
+				}
+				if err := c.matches(before.Revision); err != nil {
+					return nil, err
+				}
+				next.Declared = before.Declared
+			}
+			if err := c.s.putUpstream(tx, before, &next, op); err != nil {
+				return nil, err
+			}
+			return shownUpstream(&next), nil
+		},
+	})
+}
+
+// putUpstream validates and writes; before is nil for a new one.
+func (s *Service) putUpstream(tx store.Tx, before, u *gatehouse.Upstream, op gatehouse.Operation) error {
+	var bad gatehouse.Violations
+	normalUpstream(u, &bad)
+	keepCredential(before, u, &bad)
+	if err := knownClusters(tx, u.Clusters, &bad); err != nil {
+		return err
+	}
+	if err := bad.Err(); err != nil {
+		return err
+	}
+	others, err := tx.Upstreams()
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(others, func(o *gatehouse.Upstream) bool { return o.Name == u.Name && o.ID != u.ID }) {
+		return gatehouse.Errorf(gatehouse.AlreadyExists, "an upstream named '%s' exists", u.Name)
+	}
+	verb := "created"
+	if before != nil {
+		verb = "updated"
+	}
+	act := done(op, "upstream."+verb, gatehouse.ID{}, gatehouse.KindUpstream, u.ID.String(), fmt.Sprintf("Upstream '%s' was %s", u.Name, verb))
+	act.Details = upstreamChanges(before, u)
+	return tx.PutUpstream(u, act)
+}
+
+func upstreamChanges(before, u *gatehouse.Upstream) changes {
+	if before == nil {
+		return changes{"baseUrl": short(u.BaseURL), "credential": fmt.Sprint(u.Credential != "")}
+	}
+	c := changes{}
+	note(c, "name", before.Name, u.Name)
+	note(c, "kind", string(before.Kind), string(u.Kind))
+	note(c, "baseUrl", before.BaseURL, u.BaseURL)
+	note(c, "families", before.Families, u.Families)
+	note(c, "serves", before.Serves, u.Serves)
+	note(c, "clusters", before.Clusters, u.Clusters)
+	note(c, "allowPrivate", before.AllowPrivate, u.AllowPrivate)
+	note(c, "proxy", before.Proxy, u.Proxy)
+	note(c, "http", before.HTTP, u.HTTP)
+	note(c, "askUsage", before.AskUsage, u.AskUsage)
+	note(c, "headerTimeout", before.HeaderTimeout, u.HeaderTimeout)
+	note(c, "idleTimeout", before.IdleTimeout, u.IdleTimeout)
+	note(c, "disabled", before.Disabled, u.Disabled)
+	if before.CACert != u.CACert {
+		c["caCert"] = "changed"
+	}
+	if before.Credential != u.Credential {
+		c["credential"] = "changed"
+	}
+	return c
+}
+
+// DeleteUpstream implements gatehouse.Upstreams.
+func (c *Caller) DeleteUpstream(ctx context.Context, id gatehouse.ID) error {
+	_, err := mutate(ctx, c, mutation[struct{}]{
+		op: gatehouse.DeleteUpstream, target: id.String(),
+		run: func(tx store.Tx, _ *principal) (struct{}, error) {
+			u, err := upstreamOf(tx, id)
+			if err == nil {
+				err = c.matches(u.Revision)
+			}
+			if err != nil {
+				return struct{}{}, err
+			}
+			return struct{}{}, c.s.dropUpstream(tx, u)
+		},
+	})
+	return err
+}
+
+func (s *Service) dropUpstream(tx store.Tx, u *gatehouse.Upstream) error {
+	gone := *u
+	gone.Credential, gone.HasCredential, gone.DeleteTime = "", false, utc(s.Now())
+	return tx.PutUpstream(&gone, done(gatehouse.DeleteUpstream, "upstream.deleted", gatehouse.ID{}, gatehouse.KindUpstream,
+		gone.ID.String(), fmt.Sprintf("Upstream '%s' was deleted", gone.Name)))
+}
+
+// TestUpstream implements gatehouse.Upstreams. It dials outside any
+// transaction: an upstream that hangs holds up nobody.
+func (c *Caller) TestUpstream(ctx context.Context, id gatehouse.ID) (gatehouse.UpstreamReport, error) {
+	u, err := c.upstreamFor(ctx, gatehouse.TestUpstream, "upstream.tested", id)
+	if err != nil {
+		return gatehouse.UpstreamReport{}, err
+	}
+	if c.s.Tester == nil {
+		return gatehouse.UpstreamReport{}, gatehouse.Errorf(gatehouse.Unimplemented, "this node does not dial upstreams")
+	}
+	return c.s.Tester.TestUpstream(ctx, u), nil
+}

@@ -1,0 +1,67 @@
+package feed
+
+import (
+	"time"
+
+	"gatehouse"
+)
+
+// Propagated answers, for each cluster by its label, whether revision rev is
+// enforced there. It is true only when it is provably so:
+//
+//   - A cluster with no live gateway is false.
+//   - For a change that only adds authority, members that were silent for longer
+//     than [Silence] are left out: what they do not know they refuse.
+//   - For a removal every member counts until it acknowledges rev, until it must
+//     refuse ordinary keys because it heard nothing for [MaxStale], or until an
+//     operator forgets it.
+//
+// It believes acknowledgements alone, never that something was sent.
+func Propagated(gateways []*gatehouse.Gateway, clusters []*gatehouse.Cluster, rev gatehouse.Revision, removal bool, now time.Time) map[string]bool {
+	return propagated(gateways, clusters, rev, removal, func(g *gatehouse.Gateway) bool {
+		// LeaseLength stands for what LastSeen may lag: a source writes it every few
+		// seconds only, and a poll is open for two.
+		return now.Sub(g.LastSeen) > MaxStale+LeaseLength+Drift
+	}, now)
+}
+
+// PropagatedStrict is Propagated for the removal of a key that was strict
+// before the change too, in every version that a gateway may still hold. Such a
+// key is refused as soon as a lease ends, so a silent member is awaited until
+// the longest lease that any node could have granted it, and no longer.
+func PropagatedStrict(gateways []*gatehouse.Gateway, clusters []*gatehouse.Cluster, rev gatehouse.Revision, now time.Time) map[string]bool {
+	return propagated(gateways, clusters, rev, true, func(g *gatehouse.Gateway) bool {
+		return now.After(g.Lease) && silent(g, now)
+	}, now)
+}
+
+func propagated(gateways []*gatehouse.Gateway, clusters []*gatehouse.Cluster, rev gatehouse.Revision, removal bool, refuses func(*gatehouse.Gateway) bool, now time.Time) map[string]bool {
+	out := make(map[string]bool, len(clusters))
+	for _, c := range clusters {
+		if !c.DeleteTime.IsZero() {
+			continue
+		}
+		live, awaited := false, false
+		for _, g := range gateways {
+			if g.Forgotten || g.Cluster != c.Name {
+				continue
+			}
+			live = live || !silent(g, now)
+			if g.Enforced.Less(rev) && counts(g, removal, refuses, now) {
+				awaited = true
+			}
+		}
+		out[c.Label()] = live && !awaited
+	}
+	return out
+}
+
+// counts reports whether a member that has not acknowledged must be waited for.
+func counts(g *gatehouse.Gateway, removal bool, refuses func(*gatehouse.Gateway) bool, now time.Time) bool {
+	if removal {
+		return !refuses(g)
+	}
+	return !silent(g, now)
+}
+
+func silent(g *gatehouse.Gateway, now time.Time) bool { return now.Sub(g.LastSeen) > Silence }

@@ -1,0 +1,31 @@
+// Package limit decides whether a key may send one more request now. It does
+// no I/O and has no clock: callers pass a monotonic time, so the same code runs
+// in the gateway and in simulation.
+//
+// # What is promised
+//
+// QPS and QPM: no sliding second holds more than `qps` admissions, no sliding
+// minute more than `qpm`; overshoot is zero. A window is a ring of 64
+// sub-windows and the partial one at its far end, which counts whole. Counting
+// it whole is what makes the promise hold for every window and not only for
+// aligned ones; it costs at most 1/64 of the limit under saturating demand.
+//
+// TPM: a counter of the tokens posted in the last minute, not a budget. Nothing
+// is reserved: a new request is refused once the sum strictly exceeds the
+// limit, and requests in flight go on. A key in reserve mode holds its estimate
+// from admission until settlement instead.
+//
+// QPS, QPM and TPM are taken together or not at all.
+//
+// # What it costs
+//
+// A key without limits touches nothing. A key with limits has one entry while
+// it is in use and for a minute after; its memory does not depend on its limits.
+//
+// # What comes later
+//
+// With several gateways an Authority (in process, or in Valkey) will lease each
+// gateway rate shares whose sum is at most the limit. A share is a Limits like
+// any other, so it enters here as Request.Limits and nothing below changes: the
+// arithmetic of one gateway stays the arithmetic of each.
+package limit

@@ -1,0 +1,386 @@
+package meter
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sort"
+	"time"
+
+	"gatehouse"
+	"gatehouse/internal/store"
+)
+
+// AnalysisView is what analysis reads: usage, and keys for their labels.
+type AnalysisView interface {
+	UsageCells(s store.UsageScan, yield func(store.UsageCell) error) error
+	UsageRows(s store.UsageScan, yield func(*gatehouse.UsageRecord) error) error
+	Key(id gatehouse.ID) (*gatehouse.Key, error)
+}
+
+// The bounds of an answer.
+const (
+	MaxBuckets = 10_000
+	MaxGroups  = 1_000
+	MaxRange   = 366 * 24 * time.Hour // except by month and without buckets
+
+	maxPoints     = 1_000_000 // groups × buckets
+	maxHeldGroups = 100_000   // before the largest are chosen
+	maxKept       = 5_000_000 // values held for percentiles
+	refusal       = "Failed to query_billing_items(), Invalid argument provided."
+)
+
+// Analysis answers usage queries. The zero value is usable.
+//
+// What is aggregated are billing items, as xAI's error text has it: one per
+// request and unit type that the request used. SUM is what most ask for; COUNT
+// counts items, AVG and the percentiles are over items, `tokens` over items
+// that are tokens. The aggregation NONE is SUM: a bucket has one value.
+type Analysis struct {
+	Retention time.Duration // of rows; 0: they are kept for ever
+	Brand     string        // of keys, for their labels; empty: the default
+}
+
+// Analyze evaluates q over a team's usage. InvalidArgument names what is wrong
+// and what would help.
+func Analyze(v AnalysisView, team gatehouse.ID, q gatehouse.UsageQuery, now time.Time) (gatehouse.UsageAnswer, error) {
+	return Analysis{}.Analyze(v, team, q, now)
+}
+
+// plan is a query that was understood.
+type plan struct {
+	q       gatehouse.UsageQuery
+	zone    *time.Location
+	starts  []time.Time
+	groupBy []field
+	columns []column
+	filters []filter
+	dims    []store.Dimension            // columns that groups and filters need
+	where   map[store.Dimension][]string // what the store can filter
+	perUnit bool                         // unit types are told apart
+	rows    string                       // why raw rows are needed; empty: they are not
+}
+
+// Analyze is the function of the same name with this configuration.
+func (a Analysis) Analyze(v AnalysisView, team gatehouse.ID, q gatehouse.UsageQuery, now time.Time) (gatehouse.UsageAnswer, error) {
+	p, err := newPlan(q)
+	if err != nil {
+		return gatehouse.UsageAnswer{}, err
+	}
+	t := &table{columns: p.columns, groups: map[string]*group{}, most: maxHeldGroups}
+	if err := a.scan(v, team, p, t, now); err != nil {
+		return gatehouse.UsageAnswer{}, err
+	}
+	return a.answer(v, p, t), nil
+}
+
+func newPlan(q gatehouse.UsageQuery) (*plan, error) {
+	p := &plan{q: q, zone: q.Zone, where: map[store.Dimension][]string{}}
+	if p.zone == nil {
+		p.zone = time.UTC
+	}
+	for _, step := range []func() error{p.parseTime, p.parseColumns, p.parseGroups, p.parseFilters} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	p.needRows()
+	return p, nil
+}
+
+func (p *plan) parseTime() error {
+	q := &p.q
+	if !q.Start.Before(q.End) {
+		return gatehouse.Errorf(gatehouse.InvalidArgument, "timeRange: startTime must be before endTime")
+	}
+	switch q.Unit {
+	case gatehouse.UnitMonth, gatehouse.UnitNone:
+	case gatehouse.UnitWeek, gatehouse.UnitDay, gatehouse.UnitHour, gatehouse.UnitQuarterHour, gatehouse.UnitMinute, gatehouse.UnitSecond:
+		if q.End.Sub(q.Start) > MaxRange+time.Hour { // an hour for a change to winter time
+			return gatehouse.Errorf(gatehouse.InvalidArgument,
+				"timeRange: at most 366 days by %s; use TIME_UNIT_MONTH or TIME_UNIT_NONE for more", q.Unit)
+		}
+	default:
+		return gatehouse.Errorf(gatehouse.InvalidArgument, "%s Unknown timeUnit %q", refusal, clipText(string(q.Unit)))
+	}
+	var ok bool
+	if p.starts, ok = buckets(q.Start, q.End, q.Unit, p.zone, MaxBuckets); !ok {
+		return gatehouse.Errorf(gatehouse.InvalidArgument,
+			"timeRange holds more than %d buckets of timeUnit %s: use a coarser timeUnit or a shorter range", MaxBuckets, q.Unit)
+	}
+	return nil
+}
+
+func (p *plan) parseColumns() error {
+	if len(p.q.Values) == 0 {
+		return gatehouse.Errorf(gatehouse.InvalidArgument, "values: at least one is required")
+	}
+	for _, v := range p.q.Values {
+		c := column{v.Name, v.Aggregation}
+		switch c.name {
+		case "usd", "tokens", "billing_items", "num_units":
+		case "count":
+			c.name = "billing_items"
+		default:
+			return gatehouse.Errorf(gatehouse.InvalidArgument, "%s Unknown value %q", refusal, clipText(v.Name))
+		}
+		switch c.agg {
+		case "", "NONE":
+			c.agg = "SUM"
+		case "SUM", "AVG", "VAR", "STD", "MIN", "MAX", "P50", "P90", "P99", "P999", "COUNT", "COUNT_DISTINCT":
+		default:
+			return gatehouse.Errorf(gatehouse.InvalidArgument, "%s Unknown aggregation %q", refusal, clipText(v.Aggregation))
+		}
+		p.columns = append(p.columns, c)
+	}
+	if len(p.columns) > 20 {
+		return gatehouse.Errorf(gatehouse.InvalidArgument, "values: at most 20")
+	}
+	return nil
+}
+
+func (p *plan) parseGroups() error {
+	for _, name := range p.q.GroupBy {
+		dims, ok := groupFields[name]
+		if !ok {
+			return gatehouse.Errorf(gatehouse.InvalidArgument, "%s Unknown field %q", refusal, clipText(name))
+		}
+		if slices.Contains(p.groupBy, field(name)) {
+			return gatehouse.Errorf(gatehouse.InvalidArgument, "groupBy: %q is there twice", name)
+		}
+		p.groupBy = append(p.groupBy, field(name))
+		p.need(dims...)
+		p.perUnit = p.perUnit || field(name) == fieldUnitType
+	}
+	return nil
+}
+
+func (p *plan) need(dims ...store.Dimension) {
+	for _, d := range dims {
+		if !slices.Contains(p.dims, d) {
+			p.dims = append(p.dims, d)
+		}
+	}
+}
+
+func (p *plan) parseFilters() error {
+	if len(p.q.Filters) > maxFilters {
+		return gatehouse.Errorf(gatehouse.InvalidArgument, "filters: at most %d", maxFilters)
+	}
+	for _, s := range p.q.Filters {
+		f, err := parseFilter(s)
+		if err != nil {
+			return err
+		}
+		p.filters = append(p.filters, f)
+		for _, term := range f {
+			for _, c := range term {
+				p.need(groupFields[string(c.field)]...)
+				p.perUnit = p.perUnit || c.field == fieldUnitType
+				if c.field.numeric() {
+					p.perUnit, p.rows = true, "a filter on "+string(c.field)
+				}
+			}
+		}
+		p.push(f)
+	}
+	return nil
+}
+
+// push lets the store do a filter of the form a:x OR a:y. It is evaluated here
+// once more, so this is about speed alone.
+func (p *plan) push(f filter) {
+	var dim store.Dimension
+	var values []string
+	for _, term := range f {
+		c := term[0]
+		dims := groupFields[string(c.field)]
+		if len(term) != 1 || c.negate || c.op != "" || len(dims) != 1 || (dim != "" && dim != dims[0]) {
+			return
+		}
+		if _, err := gatehouse.ParseID(c.text); err != nil && (c.field == fieldKey || c.field == fieldUser) {
+			return // matches nothing; the store may not take it for an id
+		}
+		dim, values = dims[0], append(values, c.text)
+	}
+	if _, taken := p.where[dim]; !taken {
+		p.where[dim] = values
+	}
+}
+
+// needRows decides whether rollups suffice.
+func (p *plan) needRows() {
+	for i := range p.columns {
+		if c := &p.columns[i]; p.rows == "" && !c.additive(p.perUnit) {
+			p.rows = fmt.Sprintf("%s of %s", c.agg, c.name)
+		}
+	}
+	for _, d := range p.dims {
+		if p.rows == "" && (d == store.ByIP || d == store.ByUser) {
+			p.rows = string(d)
+		}
+	}
+	if w := width(p.q.Unit); p.rows == "" && w > 0 && w < quarter {
+		p.rows = "timeUnit " + string(p.q.Unit)
+	}
+	for _, t := range p.starts {
+		if p.rows == "" && !aligned(t, quarter) && t.After(p.q.Start) {
+			p.rows = "timezone " + p.zone.String()
+		}
+	}
+}
+
+func aligned(t time.Time, w time.Duration) bool {
+	return t.Nanosecond() == 0 && t.Unix()%int64(w/time.Second) == 0
+}
+
+// scan fills the table: whole quarters of an hour from rollups when those
+// suffice, with the ends of the range from rows; else all of it from rows.
+func (a Analysis) scan(v AnalysisView, team gatehouse.ID, p *plan, t *table, now time.Time) error {
+	s := store.UsageScan{Team: team, Start: p.q.Start.UTC(), End: p.q.End.UTC(), GroupBy: p.dims, Where: p.where}
+	from, to := s.Start.Truncate(quarter), s.End.Truncate(quarter)
+	if from.Before(s.Start) {
+		from = from.Add(quarter)
+	}
+	if p.rows != "" || !from.Before(to) {
+		return a.scanRows(v, s, p, t, now, p.rows)
+	}
+	head, tail := s, s
+	head.End, tail.Start = from, to
+	s.Start, s.End, s.Width = from, to, p.cellWidth(from, to)
+	for _, edge := range []store.UsageScan{head, tail} {
+		if edge.Start.Before(edge.End) {
+			if err := a.scanRows(v, edge, p, t, now, "a timeRange that is not a whole number of quarters of an hour"); err != nil {
+				return err
+			}
+		}
+	}
+	return v.UsageCells(s, func(c store.UsageCell) error { return p.cell(t, s.GroupBy, &c) })
+}
+
+// cellWidth is the widest cell that no bucket's boundary cuts.
+func (p *plan) cellWidth(from, to time.Time) time.Duration {
+	if p.q.Unit == gatehouse.UnitNone {
+		return 0
+	}
+	for _, w := range []time.Duration{24 * time.Hour, time.Hour} {
+		fits := aligned(from, w) && aligned(to, w)
+		for _, b := range p.starts[1:] {
+			fits = fits && aligned(b, w)
+		}
+		if fits {
+			return w
+		}
+	}
+	return quarter
+}
+
+func (p *plan) cell(t *table, dims []store.Dimension, c *store.UsageCell) error {
+	it := item{at: c.Start, whole: !p.perUnit}
+	for i, d := range dims {
+		it.set(d, c.Group[i])
+	}
+	return it.each(&c.Units, &c.Costs, c.Items, func(it *item) error { return p.take(t, it) })
+}
+
+func (a Analysis) scanRows(v AnalysisView, s store.UsageScan, p *plan, t *table, now time.Time, why string) error {
+	if kept := now.Add(-a.Retention); a.Retention > 0 && s.Start.Before(kept) {
+		return gatehouse.Errorf(gatehouse.InvalidArgument,
+			"%s is computed from single requests, which are kept for %d days: start at %s or later",
+			why, int(a.Retention.Hours()/24), kept.UTC().Format(time.DateTime))
+	}
+	s.GroupBy = nil
+	return v.UsageRows(s, func(r *gatehouse.UsageRecord) error {
+		it := item{at: r.Start, key: r.KeyID.String(), model: r.Model, endpoint: r.Endpoint,
+			cluster: r.Cluster, ip: r.ClientIP, user: r.UserID.String()}
+		return it.each(&r.Usage, &r.Costs, r.Usage.Items(), func(it *item) error { return p.take(t, it) })
+	})
+}
+
+// take filters an item and adds it to its group.
+func (p *plan) take(t *table, it *item) error {
+	for _, f := range p.filters {
+		if !f.holds(it) {
+			return nil
+		}
+	}
+	at := sort.Search(len(p.starts), func(i int) bool { return p.starts[i].After(it.at) }) - 1
+	values := make([]string, len(p.groupBy))
+	for i, f := range p.groupBy {
+		values[i] = it.text(f)
+	}
+	return t.add(values, max(at, 0), it)
+}
+
+// answer makes dense series of the largest groups by the first value, largest
+// first.
+func (a Analysis) answer(v AnalysisView, p *plan, t *table) gatehouse.UsageAnswer {
+	type ranked struct {
+		*group
+		total float64
+	}
+	var all []ranked
+	for _, g := range t.groups {
+		r := ranked{g, 0}
+		for _, i := range sortedBuckets(g.points) {
+			r.total += g.points[i][0].result(&p.columns[0])
+		}
+		all = append(all, r)
+	}
+	slices.SortFunc(all, func(x, y ranked) int {
+		return cmp.Or(cmp.Compare(y.total, x.total), slices.Compare(x.values, y.values))
+	})
+	out := gatehouse.UsageAnswer{LimitReached: t.cut}
+	if most := max(min(MaxGroups, maxPoints/len(p.starts)), 1); len(all) > most {
+		all, out.LimitReached = all[:most], true
+	}
+	for _, r := range all {
+		out.Series = append(out.Series, gatehouse.UsageSeries{
+			Group: r.values, Labels: a.labels(v, p, r.values), Points: p.points(r.group)})
+	}
+	return out
+}
+
+// sortedBuckets makes sums of floats come out the same every time.
+func sortedBuckets(points map[int][]acc) []int {
+	var is []int
+	for i := range points {
+		is = append(is, i)
+	}
+	slices.Sort(is)
+	return is
+}
+
+func (p *plan) points(g *group) []gatehouse.UsagePoint {
+	n := len(p.columns)
+	out, flat := make([]gatehouse.UsagePoint, len(p.starts)), make([]float64, len(p.starts)*n)
+	for i, t := range p.starts {
+		out[i] = gatehouse.UsagePoint{Time: t.UTC(), Values: flat[i*n : i*n+n : i*n+n]}
+		accs, ok := g.points[i]
+		for k := range p.columns {
+			if ok {
+				out[i].Values[k] = accs[k].result(&p.columns[k])
+			}
+		}
+	}
+	return out
+}
+
+// labels says values for people: a key by its name and redacted form.
+func (a Analysis) labels(v AnalysisView, p *plan, values []string) []string {
+	labels := slices.Clone(values)
+	brand := cmp.Or(a.Brand, gatehouse.DefaultBrand)
+	for i, f := range p.groupBy {
+		if f != fieldKey {
+			continue
+		}
+		id, err := gatehouse.ParseID(values[i])
+		if err != nil {
+			continue
+		}
+		if k, err := v.Key(id); err == nil {
+			labels[i] = fmt.Sprintf("%s (%s)", k.Name, gatehouse.Redact(brand, gatehouse.Inference, k.Last4()))
+		}
+	}
+	return labels
+}

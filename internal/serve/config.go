@@ -1,0 +1,247 @@
+package serve
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/providers/rawbytes"
+	"github.com/knadh/koanf/v2"
+
+	"gatehouse"
+)
+
+// Config is everything an operator can say. A file (YAML), the environment
+// (GATEHOUSE_ and the upper-case path, as GATEHOUSE_GATEWAY_LISTEN) and flags
+// fill it, later ones winning. Unknown members are errors.
+type Config struct {
+	Role       string           `koanf:"role"`           // all; control and gateway come with several machines
+	Data       string           `koanf:"data"`           // directory of the database, journal and snapshots
+	Secrets    string           `koanf:"secrets"`        // directory of the installation's secrets; DATA/secrets unless said
+	Cluster    string           `koanf:"cluster"`        // the cluster this gateway belongs to
+	Brand      string           `koanf:"brand"`          // prefix of keys before the plane letter
+	Bootstrap  string           `koanf:"bootstrap_file"` // where the first management key is written
+	Insecure   bool             `koanf:"insecure"`       // plain HTTP beyond loopback
+	TLSCert    string           `koanf:"tls_cert"`
+	TLSKey     string           `koanf:"tls_key"`
+	Log        LogConfig        `koanf:"log"`
+	Gateway    GatewayConfig    `koanf:"gateway"`
+	Management ManagementConfig `koanf:"management"`
+	Metrics    MetricsConfig    `koanf:"metrics"`
+	Upstreams  []UpstreamConfig `koanf:"upstreams"`
+	Models     []ModelConfig    `koanf:"models"`
+	Aliases    []AliasConfig    `koanf:"aliases"`
+	Prices     []PriceConfig    `koanf:"prices"`
+	Clusters   []ClusterConfig  `koanf:"clusters"`
+}
+
+// LogConfig shapes the structured log on standard error.
+type LogConfig struct {
+	Level  string `koanf:"level"`  // debug, info, warn, error
+	Format string `koanf:"format"` // json or text
+}
+
+// GatewayConfig shapes the data plane.
+type GatewayConfig struct {
+	Listen         string        `koanf:"listen"`
+	Errors         string        `koanf:"errors"`     // xai, or openai for OpenAI's error bodies and 401 for bad keys
+	Durability     string        `koanf:"durability"` // batched, or per_request: fsync before the answer
+	MaxBody        int64         `koanf:"max_body_bytes"`
+	MaxBodies      int64         `koanf:"max_bodies_bytes"` // all bodies in flight together
+	TrustedProxies []string      `koanf:"trusted_proxies"`  // CIDRs whose X-Forwarded-For is believed
+	MaxStale       time.Duration `koanf:"max_stale"`
+}
+
+// ManagementConfig shapes the management plane.
+type ManagementConfig struct {
+	Listen string `koanf:"listen"`
+	Rate   int    `koanf:"rate"` // requests per second and management key
+}
+
+// MetricsConfig shapes the operator's listener.
+type MetricsConfig struct {
+	Listen string `koanf:"listen"`
+}
+
+// UpstreamConfig declares an upstream. The credential comes from a file or the
+// environment, so that the configuration itself holds no secret.
+type UpstreamConfig struct {
+	Name           string        `koanf:"name"`
+	Kind           string        `koanf:"kind"`
+	BaseURL        string        `koanf:"base_url"`
+	CredentialFile string        `koanf:"credential_file"`
+	Families       []string      `koanf:"families"`
+	Serves         []ServeConfig `koanf:"serves"`
+	Clusters       []string      `koanf:"clusters"`
+	AllowPrivate   bool          `koanf:"allow_private"`
+	CACertFile     string        `koanf:"ca_cert_file"`
+	Proxy          string        `koanf:"proxy"`
+	HTTP           string        `koanf:"http"`
+	AskUsage       *bool         `koanf:"ask_usage"`
+	HeaderTimeout  time.Duration `koanf:"header_timeout"`
+	IdleTimeout    time.Duration `koanf:"idle_timeout"`
+}
+
+// ServeConfig is one model of an upstream.
+type ServeConfig struct {
+	Model  string `koanf:"model"`
+	Owner  string `koanf:"owner"`
+	As     string `koanf:"as"`
+	Weight int    `koanf:"weight"`
+}
+
+// ModelConfig declares a model beyond the shipped catalogue.
+type ModelConfig struct {
+	Name          string   `koanf:"name"`
+	Type          string   `koanf:"type"`
+	Owner         string   `koanf:"owner"`
+	Version       string   `koanf:"version"`
+	ContextLength int64    `koanf:"context_length"`
+	Input         []string `koanf:"input"`
+	Output        []string `koanf:"output"`
+}
+
+// AliasConfig declares an alias.
+type AliasConfig struct {
+	Name      string   `koanf:"name"`
+	Target    string   `koanf:"target"`
+	Fallbacks []string `koanf:"fallbacks"`
+}
+
+// PriceConfig declares a price. Amounts are decimal dollars, per million
+// tokens or characters, or each, by unit name (docs/metering.md).
+type PriceConfig struct {
+	Model          string            `koanf:"model"`
+	Effective      string            `koanf:"effective"` // RFC 3339; required, so that a restart does not move it
+	PerMillion     map[string]string `koanf:"per_million"`
+	Each           map[string]string `koanf:"each"`
+	LongPerMillion map[string]string `koanf:"long_per_million"`
+	LongThreshold  int64             `koanf:"long_context_threshold"`
+	Source         string            `koanf:"source"` // "operator" unless said
+}
+
+// ClusterConfig declares a cluster.
+type ClusterConfig struct {
+	Name    string `koanf:"name"`
+	Address string `koanf:"address"`
+}
+
+// Defaults is the configuration of a program that was told nothing but --data.
+func Defaults() Config {
+	return Config{
+		Role: "all", Cluster: "local", Brand: gatehouse.DefaultBrand,
+		Log:        LogConfig{Level: "info", Format: "json"},
+		Gateway:    GatewayConfig{Listen: "127.0.0.1:8080", Errors: "xai", Durability: "batched", MaxBody: 64 << 20, MaxBodies: 512 << 20, MaxStale: 24 * time.Hour},
+		Management: ManagementConfig{Listen: "127.0.0.1:8090", Rate: 50},
+		Metrics:    MetricsConfig{Listen: "127.0.0.1:9090"},
+	}
+}
+
+// Load reads the file (none when empty) and the environment over the defaults.
+func Load(file string, environ func() []string) (Config, error) {
+	k, cfg := koanf.New("."), Defaults()
+	if file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return cfg, fmt.Errorf("configuration: %w", err)
+		}
+		if err := k.Load(rawbytes.Provider(text), yaml.Parser()); err != nil {
+			return cfg, fmt.Errorf("configuration %s: %w", file, err)
+		}
+	}
+	if err := k.Load(env.Provider(".", env.Opt{Prefix: "GATEHOUSE_", TransformFunc: fromEnv, EnvironFunc: environ}), nil); err != nil {
+		return cfg, fmt.Errorf("configuration from the environment: %w", err)
+	}
+	err := k.UnmarshalWithConf("", &cfg, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
+		Result: &cfg, ErrorUnused: true, WeaklyTypedInput: true, TagName: "koanf",
+		DecodeHook: mapstructure.StringToTimeDurationHookFunc(),
+	}})
+	if err != nil {
+		return cfg, fmt.Errorf("configuration: %w", err)
+	}
+	return cfg, nil
+}
+
+// fromEnv maps GATEHOUSE_GATEWAY_LISTEN to gateway.listen. Names that clients
+// read, and names that are no path, are left alone.
+func fromEnv(name, value string) (string, any) {
+	path := strings.ToLower(strings.TrimPrefix(name, "GATEHOUSE_"))
+	for _, section := range []string{"gateway", "management", "metrics", "log"} {
+		if rest, ok := strings.CutPrefix(path, section+"_"); ok && path != "management_key" {
+			return section + "." + rest, value
+		}
+	}
+	switch path {
+	case "role", "data", "secrets", "cluster", "brand", "bootstrap_file", "insecure", "tls_cert", "tls_key":
+		return path, value
+	}
+	return "", nil
+}
+
+// Check reports everything wrong with the configuration at once.
+func (c *Config) Check() error {
+	var problems []error
+	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	if c.Role != "all" {
+		bad("role: %q is not offered: this build runs everything in one process, role all", c.Role)
+	}
+	if c.Data == "" {
+		bad("data: is required: the directory for the database, the journal and the snapshots")
+	}
+	if !gatehouse.ValidBrand(c.Brand) {
+		bad("brand: must be 1 to %d lower-case letters", gatehouse.MaxBrand)
+	}
+	if c.Gateway.Errors != "xai" && c.Gateway.Errors != "openai" {
+		bad("gateway.errors: must be xai or openai")
+	}
+	if c.Gateway.Durability != "batched" && c.Gateway.Durability != "per_request" {
+		bad("gateway.durability: must be batched or per_request")
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		bad("tls_cert and tls_key: both or neither")
+	}
+	for _, l := range []struct{ name, addr string }{{"gateway.listen", c.Gateway.Listen}, {"management.listen", c.Management.Listen}, {"metrics.listen", c.Metrics.Listen}} {
+		if err := c.checkListen(l.addr); err != nil {
+			bad("%s: %w", l.name, err)
+		}
+	}
+	for _, s := range c.Gateway.TrustedProxies {
+		if _, err := netip.ParsePrefix(s); err != nil {
+			bad("gateway.trusted_proxies: %q is not a CIDR such as 10.0.0.0/8", s)
+		}
+	}
+	if _, err := c.Declaration(); err != nil {
+		problems = append(problems, err)
+	}
+	return errors.Join(problems...)
+}
+
+// checkListen refuses plain HTTP beyond loopback: keys would travel in the clear.
+func (c *Config) checkListen(addr string) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%q is not host:port", addr)
+	}
+	ip, err := netip.ParseAddr(host)
+	loopback := host == "localhost" || err == nil && ip.IsLoopback()
+	if !loopback && c.TLSCert == "" && !c.Insecure {
+		return fmt.Errorf("%s is not loopback: give --tls-cert and --tls-key, or --insecure when something in front does TLS", addr)
+	}
+	return nil
+}
+
+// secretsDir is where the installation's secrets live.
+func (c *Config) secretsDir() string {
+	if c.Secrets != "" {
+		return c.Secrets
+	}
+	return filepath.Join(c.Data, "secrets")
+}

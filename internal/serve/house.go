@@ -1,0 +1,227 @@
+package serve
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"gatehouse"
+	"gatehouse/internal/audit"
+	"gatehouse/internal/control"
+	"gatehouse/internal/feed"
+	"gatehouse/internal/meter"
+	"gatehouse/internal/secret"
+	"gatehouse/internal/store"
+	"gatehouse/internal/store/sqlite"
+)
+
+// origin names the audit log in checkpoints.
+const origin = "gatehouse"
+
+// Files below the data directory.
+const (
+	databaseFile   = "gatehouse.db"
+	journalDir     = "journal"
+	gatewayFile    = "gateway.id"
+	checkpointFile = "checkpoint"
+	auditKeyFile   = "audit.pub"
+)
+
+// house is an opened installation without anything running: what serve and the
+// offline commands share.
+type house struct {
+	cfg      Config
+	log      *slog.Logger
+	now      func() time.Time
+	keys     *secret.Keys
+	store    store.Store
+	service  *control.Service
+	signer   note.Signer
+	verifier note.Verifier
+}
+
+// open opens secrets and database. Only a first start, with neither there, may
+// make secrets: new ones beside an old database would orphan every row.
+func open(ctx context.Context, cfg Config, log *slog.Logger) (*house, error) {
+	h := &house{cfg: cfg, log: log, now: time.Now}
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+		return nil, err
+	}
+	database := filepath.Join(cfg.Data, databaseFile)
+	_, missing := os.Stat(database)
+	var err error
+	if errors.Is(missing, fs.ErrNotExist) {
+		h.keys, err = secret.LoadOrCreate(cfg.secretsDir())
+	} else {
+		h.keys, err = secret.Open(cfg.secretsDir())
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := h.checkpointKeys(); err != nil {
+		return nil, err
+	}
+	h.store, err = sqlite.Open(ctx, database, sqlite.Options{Guard: h.keys, Logger: log, Now: h.now, CheckpointVerify: h.openCheckpoint})
+	if err != nil {
+		return nil, err
+	}
+	if err := h.compareOutsideCheckpoint(); err != nil {
+		h.store.Close()
+		return nil, err
+	}
+	h.service = control.New(control.Config{
+		Store: h.store, Brand: cfg.Brand, Now: h.now, Sealer: h.keys, Logger: log, Tester: tester{},
+		Propagated: feed.Propagated, Analyze: analyze,
+	})
+	return h, nil
+}
+
+func analyze(v store.View, team gatehouse.ID, q gatehouse.UsageQuery, now time.Time) (gatehouse.UsageAnswer, error) {
+	return meter.Analyze(v, team, q, now)
+}
+
+func (h *house) checkpointKeys() error {
+	text, err := h.keys.VerifierKey(origin)
+	if err != nil {
+		return err
+	}
+	if h.signer, err = h.keys.NoteSigner(origin); err != nil {
+		return err
+	}
+	if h.verifier, err = note.NewVerifier(text); err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(h.cfg.Data, auditKeyFile), []byte(text+"\n"), 0o644)
+}
+
+func (h *house) openCheckpoint(msg []byte) (int64, [32]byte, error) {
+	head, err := audit.ParseCheckpoint(msg, h.verifier)
+	return head.Size, head.Root, err
+}
+
+// compareOutsideCheckpoint refuses a database whose log is shorter than the
+// checkpoint beside it says: it was rolled back, and rows may have come back
+// to life with it.
+func (h *house) compareOutsideCheckpoint() error {
+	msg, err := os.ReadFile(filepath.Join(h.cfg.Data, checkpointFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	size, _, err := h.openCheckpoint(msg)
+	if err != nil {
+		return fmt.Errorf("%s: not signed by this installation: %w", checkpointFile, err)
+	}
+	return h.store.View(context.Background(), func(v store.View) error {
+		tree, err := v.Tree()
+		if err == nil && tree.Size < size {
+			err = gatehouse.Errorf(gatehouse.FailedPrecondition,
+				"the audit log has %d leaves and %s vouches for %d: the database was rolled back. Restore the newer one, or move %s away to accept the loss",
+				tree.Size, checkpointFile, size, filepath.Join(h.cfg.Data, checkpointFile))
+		}
+		return err
+	})
+}
+
+// checkpointEvery is how old the newest checkpoint may be: what an attacker
+// with the database can rewrite unseen is at most this long.
+const checkpointEvery = 5 * time.Second
+
+// checkpoints signs the log's head until ctx ends, and once more then.
+func (h *house) checkpoints(ctx context.Context) {
+	var last int64
+	tick := time.NewTicker(checkpointEvery)
+	defer tick.Stop()
+	for done := false; !done; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			done = true
+		}
+		size, err := h.checkpoint(last)
+		if err != nil {
+			h.log.Error("no checkpoint of the audit log", "err", err)
+			continue
+		}
+		last = size
+	}
+}
+
+// checkpoint stores a signed head in the database and beside it, when the log
+// has grown past last.
+func (h *house) checkpoint(last int64) (int64, error) {
+	ctx := context.Background() // the last one is written while the program ends
+	var tree store.Tree
+	err := h.store.View(ctx, func(v store.View) (err error) {
+		tree, err = v.Tree()
+		return err
+	})
+	if err != nil || tree.Size == last {
+		return last, err
+	}
+	root, err := audit.Root(tree.Frontier, tree.Size)
+	if err != nil {
+		return last, err
+	}
+	msg, err := audit.Checkpoint(origin, tree.Size, root, h.signer)
+	if err != nil {
+		return last, err
+	}
+	if err := h.store.Work(ctx, func(w store.Work) error { return w.PutCheckpoint(tree.Size, msg) }); err != nil {
+		return last, err
+	}
+	return tree.Size, writeFile(filepath.Join(h.cfg.Data, checkpointFile), msg, 0o600)
+}
+
+// verifyKey is what gateways check batches with.
+func (h *house) verifyKey() ed25519.PublicKey { return h.keys.Public() }
+
+// writeFile replaces a file whole: a reader sees the old one or the new.
+func writeFile(path string, content []byte, mode fs.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// gatewayID is this member's identity: made once, kept in the data directory.
+func gatewayID(dir string) (gatehouse.ID, error) {
+	path := filepath.Join(dir, gatewayFile)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		id := gatehouse.NewID()
+		return id, writeFile(path, []byte(id.String()+"\n"), 0o600)
+	}
+	if err != nil {
+		return gatehouse.ID{}, err
+	}
+	id, err := gatehouse.ParseID(string(trimLine(text)))
+	if err != nil {
+		return id, fmt.Errorf("%s: %w", path, err)
+	}
+	return id, nil
+}
+
+func trimLine(b []byte) []byte {
+	for len(b) > 0 && (b[len(b)-1] == '\n' || b[len(b)-1] == '\r') {
+		b = b[:len(b)-1]
+	}
+	return b
+}

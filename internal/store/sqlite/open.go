@@ -1,0 +1,160 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // registers the driver "sqlite"
+
+	"gatehouse"
+	"gatehouse/internal/store"
+	"gatehouse/internal/store/sqlstore"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Options are those of every engine.
+type Options = sqlstore.Options
+
+// dialect is what SQLite does its own way.
+func dialect() *sqlstore.Dialect {
+	return &sqlstore.Dialect{
+		// Immediate: taking the write lock later could fail in the middle.
+		Begin:     "BEGIN IMMEDIATE",
+		BeginRead: "BEGIN",
+		Index:     "INSERT INTO audit_words (rowid, words) VALUES (?, ?)",
+		// CROSS JOIN keeps the index's order: SQLite does not reorder it.
+		Match: "audit_words w CROSS JOIN audit a ON a.idx = w.rowid",
+	}
+}
+
+// DB is an open file.
+type DB struct {
+	*sqlstore.Store
+	pools []*sql.DB
+	lock  *os.File
+}
+
+var _ store.Store = (*DB)(nil)
+
+// Open opens the file at path, making it when there is none, and brings its
+// schema up to date. It refuses a file that another process has open, an engine
+// too old, a setting that did not take, a damaged file and a damaged audit log.
+func Open(ctx context.Context, path string, opts Options) (_ *DB, err error) {
+	db := &DB{}
+	defer func() {
+		if err != nil {
+			db.release()
+		}
+	}()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, cannot("create its directory", err)
+	}
+	if db.lock, err = lock(path + ".lock"); err != nil {
+		return nil, err
+	}
+	if err := private(path); err != nil {
+		return nil, err
+	}
+	writer, err := db.pool(ctx, path, false, 1)
+	if err != nil {
+		return nil, err
+	}
+	if err := prepare(ctx, writer); err != nil {
+		return nil, err
+	}
+	if opts.Readers <= 0 {
+		opts.Readers = 4
+	}
+	reader, err := db.pool(ctx, path, true, opts.Readers)
+	if err != nil {
+		return nil, err
+	}
+	db.Store, err = sqlstore.Open(ctx, writer, reader, dialect(), opts)
+	return db, err
+}
+
+// Close implements [store.Store].
+func (db *DB) Close() error {
+	err := db.Store.Close()
+	return errors.Join(err, db.release())
+}
+
+// private makes the file before the engine would, for its owner alone; the log
+// beside it gets the same mode.
+func private(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return cannot("create it", err)
+	}
+	return f.Close()
+}
+
+// release closes readers before the writer, so that the last connection is one
+// that may checkpoint and remove the log, and gives up the lock last of all.
+func (db *DB) release() error {
+	var errs []error
+	for i := len(db.pools) - 1; i >= 0; i-- {
+		errs = append(errs, db.pools[i].Close())
+	}
+	if db.lock != nil {
+		errs = append(errs, db.lock.Close())
+	}
+	db.pools, db.lock = nil, nil
+	return errors.Join(errs...)
+}
+
+// pool opens n connections at most, and checks one.
+func (db *DB) pool(ctx context.Context, path string, readonly bool, n int) (*sql.DB, error) {
+	pool, err := sql.Open("sqlite", dsn(path, readonly))
+	if err != nil {
+		return nil, cannot("open it", err)
+	}
+	db.pools = append(db.pools, pool)
+	pool.SetMaxOpenConns(n)
+	pool.SetMaxIdleConns(n)
+	return pool, assert(ctx, pool, readonly)
+}
+
+func dsn(path string, readonly bool) string {
+	q := url.Values{}
+	for _, p := range pragmas(readonly) {
+		q.Add("_pragma", p.name+"("+p.set+")")
+	}
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
+}
+
+// prepare checks the file and migrates it.
+func prepare(ctx context.Context, writer *sql.DB) error {
+	var verdict string
+	if err := writer.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
+		return cannot("check it", err)
+	}
+	if verdict != "ok" {
+		return cannot("use it: quick_check found damage", errors.New(verdict))
+	}
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return cannot("read the migrations", err)
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, writer, files, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return cannot("read the migrations", err)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return cannot("bring its schema up to date", err)
+	}
+	return nil
+}
+
+func cannot(what string, err error) error {
+	return gatehouse.Errorf(gatehouse.Unavailable, "the database: cannot %s", what).Because(err)
+}

@@ -1,0 +1,23 @@
+// Package sqlstore implements the store contract in portable SQL. One text of
+// every statement serves all engines; what differs (placeholders, the word
+// index) is in a [Dialect]. Engines open the connections, set them up, and hand
+// them over.
+//
+// # What a row proves
+//
+// A table of authority holds records of one kind as canonical JSON without
+// secrets, the secrets sealed to their place, and a MAC over both with the
+// place and the revision. Columns beside the record only serve indexes: they
+// must repeat what the record says. A row counts when its MAC verifies, its
+// columns agree, and its revision is the last that the audit log has for it. So
+// an edited row fails its MAC, a row pasted elsewhere fails its place, and an
+// old row put back is behind the log. Rewriting the log too breaks the root in
+// the installation row, which has a MAC of its own.
+//
+// # Who writes
+//
+// One goroutine owns the one writing connection. It takes waiting Updates
+// first, up to [groupMax] in one transaction with a savepoint each, and runs one
+// Ingest or Work between groups. Nobody is told of success before COMMIT
+// returned.
+package sqlstore

@@ -1,0 +1,91 @@
+package sqlstore
+
+import (
+	"sync"
+)
+
+// names numbers the strings that usage repeats. What is here was committed;
+// the table is the truth, so forgetting costs a look-up and nothing else.
+type names struct {
+	mu   sync.RWMutex
+	ids  map[string]int64
+	text map[int64]string
+}
+
+// namesMax bounds the cache.
+const namesMax = 100_000
+
+const (
+	selectName   query = `SELECT id FROM usage_names WHERE name = ?`
+	selectNameOf query = `SELECT name FROM usage_names WHERE id = ?`
+	insertName   query = `INSERT INTO usage_names (name) VALUES (?) RETURNING id`
+)
+
+func (n *names) id(name string) (int64, bool) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	id, ok := n.ids[name]
+	return id, ok
+}
+
+func (n *names) name(id int64) (string, bool) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	name, ok := n.text[id]
+	return name, ok
+}
+
+func (n *names) add(name string, id int64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ids == nil || len(n.ids) >= namesMax {
+		n.ids, n.text = map[string]int64{}, map[int64]string{}
+	}
+	n.ids[name], n.text[id] = id, name
+}
+
+// numbered finds a name's number in a snapshot; 0, which no name has, when it
+// was never used.
+func (v *view) numbered(name string) (int64, error) {
+	if id, ok := v.s.names.id(name); ok {
+		return id, nil
+	}
+	var id int64
+	found, err := v.sess.one(selectName, []any{name}, &id)
+	if found {
+		v.s.names.add(name, id)
+	}
+	return id, failed(err)
+}
+
+func (v *view) named(id int64) (string, error) {
+	if name, ok := v.s.names.name(id); ok || id == 0 {
+		return name, nil
+	}
+	var name string
+	found, err := v.sess.one(selectNameOf, []any{id}, &name)
+	if found {
+		v.s.names.add(name, id)
+	}
+	return name, failed(err)
+}
+
+// number finds or gives a name's number. A new one is the cache's only after
+// COMMIT: rolled back, the number goes to another name.
+func (i *ingest) number(name string) (int64, error) {
+	if id, ok := i.fresh[name]; ok {
+		return id, nil
+	}
+	id, err := i.numbered(name)
+	if err != nil || id != 0 {
+		return id, err
+	}
+	if _, err := i.sess.one(insertName, []any{name}, &id); err != nil {
+		return 0, failed(err)
+	}
+	if i.fresh == nil {
+		i.fresh = map[string]int64{}
+	}
+	i.fresh[name] = id
+	return id, nil
+}

@@ -1,0 +1,88 @@
+package sqlstore
+
+import (
+	"context"
+	"time"
+
+	"gatehouse"
+	"gatehouse/internal/store"
+)
+
+// work is the door for bookkeeping.
+type work struct{ sess *session }
+
+var _ store.Work = work{}
+
+// Work implements [store.Store].
+func (s *Store) Work(ctx context.Context, f func(store.Work) error) error {
+	return s.perform(ctx, func(w *session) error { return f(work{w}) })
+}
+
+const (
+	// A member keeps the time it joined. Seen again it is awaited again: what
+	// an operator forgot and then came back enforces keys.
+	upsertGateway query = `INSERT INTO gateways (id, cluster, version, joined_us, seen_us, epoch, n, problem, lease_us, forgotten)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET cluster = excluded.cluster, version = excluded.version,
+seen_us = excluded.seen_us, epoch = excluded.epoch, n = excluded.n, problem = excluded.problem, lease_us = excluded.lease_us,
+forgotten = excluded.forgotten`
+	touchKey query = `INSERT INTO key_last_use (key_id, last4, time_us) VALUES (?, ?, ?)
+ON CONFLICT (key_id, last4) DO UPDATE SET time_us = excluded.time_us WHERE key_last_use.time_us < excluded.time_us`
+	putCheckpoint query = `INSERT INTO checkpoints (size, note) VALUES (?, ?) ON CONFLICT (size) DO UPDATE SET note = excluded.note`
+	// Trim takes whole revisions, oldest first, so that what is left has no
+	// holes; the floor says where it begins.
+	selectTrim query = `SELECT epoch, n FROM (SELECT epoch, n, time_us FROM changes ORDER BY epoch, n LIMIT ?) AS oldest
+WHERE time_us < ? ORDER BY epoch DESC, n DESC LIMIT 1`
+	trimChanges query = `DELETE FROM changes WHERE epoch < ? OR (epoch = ? AND n <= ?)`
+	raiseFloor  query = `UPDATE installation SET floor_epoch = ?, floor_n = ? WHERE id = 1`
+	trimMemory  query = `DELETE FROM remembered WHERE id IN (SELECT id FROM remembered WHERE expire_us < ? ORDER BY expire_us LIMIT ?)`
+
+	// trimMax bounds the rows of one call, to keep within the door's ten
+	// milliseconds; the job comes again.
+	trimMax = 1000
+)
+
+// SeenGateway implements [store.Work].
+func (w work) SeenGateway(g *gatehouse.Gateway) error {
+	forgotten := 0
+	if g.Forgotten {
+		forgotten = 1
+	}
+	_, err := w.sess.exec(upsertGateway, g.ID.String(), g.Cluster, g.Version, micros(g.Joined), micros(g.LastSeen),
+		g.Enforced.Epoch, g.Enforced.N, g.Problem, micros(g.Lease), forgotten)
+	return failed(err)
+}
+
+// TouchKeys implements [store.Work].
+func (w work) TouchKeys(uses []store.LastUse) error {
+	for _, u := range uses {
+		if _, err := w.sess.exec(touchKey, u.KeyID.String(), u.Last4, micros(u.Time)); err != nil {
+			return failed(err)
+		}
+	}
+	return nil
+}
+
+// PutCheckpoint implements [store.Work].
+func (w work) PutCheckpoint(size int64, note []byte) error {
+	_, err := w.sess.exec(putCheckpoint, size, note)
+	return failed(err)
+}
+
+// Trim implements [store.Work].
+func (w work) Trim(before time.Time) error {
+	var last gatehouse.Revision
+	found, err := w.sess.one(selectTrim, []any{trimMax, micros(before)}, &last.Epoch, &last.N)
+	if err != nil {
+		return failed(err)
+	}
+	if found {
+		if _, err := w.sess.exec(trimChanges, last.Epoch, last.Epoch, last.N); err != nil {
+			return failed(err)
+		}
+		if _, err := w.sess.exec(raiseFloor, last.Epoch, last.N); err != nil {
+			return failed(err)
+		}
+	}
+	_, err = w.sess.exec(trimMemory, micros(before), trimMax)
+	return failed(err)
+}

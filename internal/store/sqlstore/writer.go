@@ -1,0 +1,309 @@
+package sqlstore
+
+import (
+	"context"
+	"runtime"
+	"slices"
+
+	"gatehouse"
+	"gatehouse/internal/store"
+)
+
+// groupMax bounds how many Updates share a commit: enough that the sync costs
+// each little, few enough that a replay after a failure stays short.
+const groupMax = 32
+
+// member is one waiting Update.
+type member struct {
+	ctx   context.Context
+	cause gatehouse.Cause
+	f     func(store.Tx) error
+
+	rev     gatehouse.Revision
+	err     error
+	paniced any
+	woke    bool // wrote a change
+	done    chan struct{}
+}
+
+// job is one waiting Ingest or Work.
+type job struct {
+	ctx     context.Context
+	f       func(*session) error
+	err     error
+	paniced any
+	done    chan struct{}
+}
+
+// Update implements [store.Store].
+func (s *Store) Update(ctx context.Context, cause gatehouse.Cause, f func(store.Tx) error) (gatehouse.Revision, error) {
+	m := &member{ctx: ctx, cause: cause, f: f, done: make(chan struct{})}
+	if err := submit(s, ctx, s.updates, m); err != nil {
+		return gatehouse.Revision{}, err
+	}
+	// From here the writer alone decides: a context that ends while the group
+	// commits must not turn a durable act into an error.
+	select {
+	case <-m.done:
+	case <-s.done:
+		select {
+		case <-m.done:
+		default:
+			return gatehouse.Revision{}, closed()
+		}
+	}
+	if m.paniced != nil {
+		panic(m.paniced)
+	}
+	return m.rev, m.err
+}
+
+// perform queues a transaction that is no act of authority.
+func (s *Store) perform(ctx context.Context, f func(*session) error) error {
+	j := &job{ctx: ctx, f: f, done: make(chan struct{})}
+	if err := submit(s, ctx, s.jobs, j); err != nil {
+		return err
+	}
+	<-j.done
+	if j.paniced != nil {
+		panic(j.paniced)
+	}
+	return j.err
+}
+
+func submit[T any](s *Store, ctx context.Context, to chan<- T, what T) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case <-s.quit:
+		return closed()
+	default:
+	}
+	select {
+	case to <- what:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.quit:
+		return closed()
+	}
+}
+
+// run is the writer. Updates that wait go before any job.
+func (s *Store) run() {
+	defer close(s.done)
+	for {
+		select {
+		case <-s.quit:
+			return
+		case m := <-s.updates:
+			s.group(s.gather(m))
+			continue
+		default:
+		}
+		select {
+		case <-s.quit:
+			return
+		case m := <-s.updates:
+			s.group(s.gather(m))
+		case j := <-s.jobs:
+			s.job(j)
+		}
+	}
+}
+
+// gather collects who else waits. Callers woken by the last commit come back
+// within a scheduling round, so it yields once before it settles for few.
+func (s *Store) gather(first *member) []*member {
+	g := []*member{first}
+	for yields := 0; len(g) < groupMax; {
+		select {
+		case m := <-s.updates:
+			g = append(g, m)
+		default:
+			if yields++; yields > 2 {
+				return g
+			}
+			runtime.Gosched()
+		}
+	}
+	return g
+}
+
+// group commits members together. A failure that is nobody's own runs them
+// again one by one, so that it strikes only whom it belongs to.
+func (s *Store) group(all []*member) {
+	all = slices.DeleteFunc(all, func(m *member) bool {
+		if m.err = m.ctx.Err(); m.err != nil {
+			close(m.done)
+		}
+		return m.err != nil
+	})
+	if len(all) == 0 {
+		return
+	}
+	if err := s.commit(all); err != nil {
+		for _, m := range all {
+			if len(all) > 1 {
+				err = s.commit([]*member{m})
+			}
+			if err != nil {
+				m.rev, m.err = gatehouse.Revision{}, unavailable(err)
+			}
+		}
+	}
+	if slices.ContainsFunc(all, func(m *member) bool { return m.err == nil && m.woke }) {
+		s.wake()
+	}
+	for _, m := range all {
+		close(m.done)
+	}
+}
+
+func unavailable(err error) error {
+	return gatehouse.Errorf(gatehouse.Unavailable, "the database did not take the change").Because(err)
+}
+
+// commit runs members in one transaction. An error is of the transaction as a
+// whole: nothing of it was kept.
+func (s *Store) commit(all []*member) (err error) {
+	w := s.writer
+	if _, err := w.exec(query(s.d.Begin)); err != nil {
+		return err
+	}
+	g := &group{s: s}
+	defer func() {
+		if err != nil {
+			w.exec("ROLLBACK")
+			g.undo(0)
+		}
+	}()
+	if err := g.lock(); err != nil {
+		return err
+	}
+	for _, m := range all {
+		if err := g.member(m); err != nil {
+			return err
+		}
+	}
+	if err := g.store(); err != nil {
+		return err
+	}
+	_, err = w.exec("COMMIT")
+	return err
+}
+
+// group is a transaction in the making: the installation row as the members
+// have moved it so far, and how to take their heads back.
+type group struct {
+	s     *Store
+	state state
+	first state // as locked
+	undos []func()
+	words []filed
+}
+
+// filed is an event's entry for the word index. Entries wait for the end of the
+// group: SQLite's index writes itself out at every savepoint.
+type filed struct {
+	index int64
+	words string
+}
+
+// lock reads the revision row with a write, which makes every other writer of
+// any engine wait: from here on the group is serial and sees all that was
+// committed. It advances in memory and is written once, by store.
+func (g *group) lock() error {
+	st, err := g.s.readState(g.s.writer, lockState)
+	g.state, g.first = st, st
+	return err
+}
+
+func (g *group) store() error {
+	if g.state.equal(g.first) {
+		return nil
+	}
+	for _, f := range g.words {
+		if _, err := g.s.writer.exec(query(g.s.d.Index), f.index, f.words); err != nil {
+			return err
+		}
+	}
+	return g.s.writeState(g.s.writer, g.state)
+}
+
+// member runs one closure under its savepoint. The error returned is not the
+// member's: it ends the transaction.
+func (g *group) member(m *member) error {
+	w := g.s.writer
+	if _, err := w.exec("SAVEPOINT member"); err != nil {
+		return err
+	}
+	before, mark, filed := g.state, len(g.undos), len(g.words)
+	m.rev, m.err, m.woke, m.paniced = gatehouse.Revision{}, nil, false, nil
+	t := g.begin(m)
+	m.err = t.call(m)
+	if m.err == nil {
+		m.rev, m.woke = t.finish(g)
+	} else {
+		g.state, g.words = before, g.words[:filed]
+		g.undo(mark)
+		if _, err := w.exec("ROLLBACK TO member"); err != nil {
+			return err
+		}
+	}
+	_, err := w.exec("RELEASE member")
+	return err
+}
+
+// undo takes heads back to a mark, newest first.
+func (g *group) undo(mark int) {
+	for i := len(g.undos) - 1; i >= mark; i-- {
+		g.undos[i]()
+	}
+	g.undos = g.undos[:mark]
+}
+
+// call runs f and turns its panic into an error that Update raises again in
+// the caller's goroutine: a caller's bug must not stop the writer.
+func (t *tx) call(m *member) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			m.paniced, err = p, gatehouse.Errorf(gatehouse.Internal, "panic in an update")
+		}
+	}()
+	if err := m.f(t); err != nil {
+		return err
+	}
+	// A write that failed poisons the member even when f ignored the error:
+	// else a row could be kept without its leaf.
+	return t.failed
+}
+
+func (s *Store) job(j *job) {
+	defer close(j.done)
+	if j.err = j.ctx.Err(); j.err != nil {
+		return
+	}
+	if _, err := s.writer.exec(query(s.d.Begin)); err != nil {
+		j.err = unavailable(err)
+		return
+	}
+	if j.err = j.call(s.writer); j.err != nil {
+		s.writer.exec("ROLLBACK")
+		return
+	}
+	if _, err := s.writer.exec("COMMIT"); err != nil {
+		s.writer.exec("ROLLBACK")
+		j.err = unavailable(err)
+	}
+}
+
+func (j *job) call(w *session) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			j.paniced, err = p, gatehouse.Errorf(gatehouse.Internal, "panic in a job")
+		}
+	}()
+	return j.f(w)
+}
