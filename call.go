@@ -15,6 +15,9 @@ type Call struct {
 	IP        netip.Addr // of the peer, after trusted proxies
 	RequestID string
 	Reason    string // of the caller, for the audit log; optional
+	// TeamID is the team that the path names beside the id of a record; zero when
+	// it names none. The record must be of it, else it is NotFound.
+	TeamID ID
 	// Operation is the one that the route names. The Put methods serve two, and
 	// it decides: under Create… an existing record is AlreadyExists, under
 	// Update… an absent one is NotFound, and with none it is either.

@@ -121,9 +121,10 @@ func (t Token) IsZero() bool { return t.secret == "" }
 // Digest is what identifies t everywhere behind the edge.
 func (t Token) Digest() Digest { return DigestOf(t.secret) }
 
-// Reveal returns the credential itself. It has exactly three callers: the reply
-// that shows a new key once, the same reply sealed under its receiver's token
-// for a replay, and the bootstrap file.
+// Reveal returns the credential itself. Its callers are the reply that shows a
+// new key once, the same reply sealed under its receiver's token for a replay,
+// the bootstrap file, and on the other side client, which sends its own key,
+// and the command that prints a new one.
 func (t Token) Reveal() string { return t.secret }
 
 // Derive is a 32-byte key that only who holds the credential can make again:

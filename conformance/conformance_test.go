@@ -85,11 +85,7 @@ func start(t *testing.T) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var names []string
-	for _, m := range shipped.Models {
-		names = append(names, m.Name)
-	}
-	upstream := httptest.NewServer(simulate.New(simulate.Options{Models: names}))
+	upstream := httptest.NewServer(simulate.New(simulate.Options{Models: shipped.Names()}))
 	t.Cleanup(upstream.Close)
 	h := &house{gateway: "http://" + freeAddr(t), management: "http://" + freeAddr(t)}
 	boot := filepath.Join(dir, "bootstrap.json")

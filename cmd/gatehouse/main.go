@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"golang.org/x/term"
 
 	"gatehouse"
 )
@@ -109,4 +110,11 @@ func exitCode(err error) int {
 		return exitTimeout
 	}
 	return exitError
+}
+
+// terminal reports whether standard error is one, so that a first key may be
+// shown there.
+func (e *env) terminal() bool {
+	f, ok := e.err.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }

@@ -119,9 +119,7 @@ func (c *simulateCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	for _, m := range shipped.Models {
-		opt.Models = append(opt.Models, m.Name)
-	}
+	opt.Models = shipped.Names()
 	if c.Ledger != "" {
 		f, err := os.OpenFile(c.Ledger, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 		if err != nil {

@@ -108,13 +108,14 @@ func (s *shaper) some(mask []string) {
 func setMask(tree *node, mask []string) {
 	tree.drop("fieldMask")
 	for i, name := range mask {
-		mask[i] = camel(name)
+		mask[i] = Camel(name)
 	}
 	text := strings.Join(mask, ",")
 	tree.members = append(tree.members, member{name: "fieldMask", value: &node{kind: '"', text: text}})
 }
 
-func camel(snake string) string {
+// Camel spells a proto name as JSON does.
+func Camel(snake string) string {
 	parts := strings.Split(snake, "_")
 	for i, p := range parts[1:] {
 		parts[i+1] = strings.ToUpper(p[:1]) + p[1:]

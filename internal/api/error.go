@@ -43,11 +43,12 @@ var answers = map[gatehouse.Code]answer{
 
 // refusal is an error whose status HTTP knows and gRPC does not: 405, 413, 415.
 type refusal struct {
-	*gatehouse.Error
+	err    *gatehouse.Error
 	status int
 }
 
-func (r *refusal) Unwrap() error { return r.Error }
+func (r *refusal) Error() string { return r.err.Error() }
+func (r *refusal) Unwrap() error { return r.err }
 
 func refuse(status int, format string, args ...any) error {
 	code := gatehouse.InvalidArgument
@@ -68,8 +69,21 @@ type body struct {
 
 // badRequest is google.rpc.BadRequest: which fields, for programs.
 type badRequest struct {
-	Type       string                `json:"@type"`
-	Violations []gatehouse.Violation `json:"fieldViolations"`
+	Type       string           `json:"@type"`
+	Violations []fieldViolation `json:"fieldViolations"`
+}
+
+type fieldViolation struct {
+	Field       string `json:"field"`
+	Description string `json:"description"`
+}
+
+func violations(all []gatehouse.Violation) any {
+	out := badRequest{Type: "type.googleapis.com/google.rpc.BadRequest"}
+	for _, v := range all {
+		out.Violations = append(out.Violations, fieldViolation{v.Field, v.Problem})
+	}
+	return out
 }
 
 // fail answers with err and logs it. It is the only place where an error
@@ -99,7 +113,7 @@ func writeError(w http.ResponseWriter, a answer, err error) {
 	var e *gatehouse.Error
 	if errors.As(err, &e) {
 		if len(e.Violations) > 0 {
-			out.Details = append(out.Details, badRequest{"type.googleapis.com/google.rpc.BadRequest", e.Violations})
+			out.Details = append(out.Details, violations(e.Violations))
 		}
 		if e.RetryAfter > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))

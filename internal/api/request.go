@@ -49,7 +49,7 @@ func (r *Request) decorate(h http.Header) {
 		h.Set("ETag", `"`+r.etag.String()+`"`)
 	}
 	for _, text := range r.warnings {
-		h.Add("Warning", "299 gatehouse "+strconv.QuoteToASCII(clip(text)))
+		h.Add("Warning", "299 gatehouse "+strconv.QuoteToASCII(text[:min(len(text), maxHeader)]))
 	}
 }
 

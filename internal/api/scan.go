@@ -342,11 +342,13 @@ func (s *scanner) hex(at int) rune {
 	return rune(v)
 }
 
-// clip keeps an echoed value short: errors must not become an amplifier.
+// clip shortens a name that is echoed. Names that mean something are short; a
+// long one may be a credential in the wrong place, of which no more than the
+// public part may come back or reach a log.
 func clip(s string) string {
-	const most = 64
-	if len(s) <= most {
+	const longest, shown = 40, 16
+	if len(s) <= longest {
 		return s
 	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
+	return strings.ToValidUTF8(s[:shown], "") + "…"
 }

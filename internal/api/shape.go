@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -131,14 +132,14 @@ func (s *shaper) whole(n *node, f protoreflect.FieldDescriptor, path string) {
 func (s *shaper) message(n *node, f protoreflect.FieldDescriptor, path string) {
 	switch f.Message().FullName() {
 	case "google.protobuf.Timestamp":
-		if _, err := time.Parse(time.RFC3339, n.text); n.kind != '"' || err != nil || !plausible(n.text) {
+		if t, err := time.Parse(time.RFC3339, n.text); n.kind != '"' || err != nil || !plausible(t, n.text) {
 			s.bad.Addf(path, "must be an RFC 3339 time such as 2026-01-31T12:00:00Z")
 		}
 	case "google.protobuf.Duration":
 		if d, err := time.ParseDuration(n.text); n.kind != '"' || err != nil {
 			s.bad.Addf(path, "must be a duration such as \"30s\"")
 		} else {
-			n.text = strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + "s"
+			n.text = seconds(d)
 		}
 	case "google.protobuf.FieldMask":
 		if n.kind != '"' {
@@ -157,12 +158,22 @@ func (s *shaper) message(n *node, f protoreflect.FieldDescriptor, path string) {
 	}
 }
 
+// seconds is d as protojson reads one, exact.
+func seconds(d time.Duration) string {
+	sign, ns := "", uint64(d)
+	if d < 0 {
+		sign, ns = "-", -ns
+	}
+	return fmt.Sprintf("%s%d.%09ds", sign, ns/1e9, ns%1e9)
+}
+
 // plausible keeps out what time.Parse reads and protojson does not: more than
-// nanoseconds, a comma for the point, the year 0.
-func plausible(s string) bool {
+// nanoseconds, a comma for the point, a year that is not 1 to 9999 in UTC.
+func plausible(t time.Time, s string) bool {
 	_, after, _ := strings.Cut(s, ".")
 	digits := len(after) - len(strings.TrimLeft(after, "0123456789"))
-	return digits <= 9 && !strings.HasPrefix(s, "0000") && !strings.Contains(s, ",")
+	year := t.UTC().Year()
+	return digits <= 9 && year >= 1 && year <= 9999 && !strings.Contains(s, ",")
 }
 
 func names(e protoreflect.EnumDescriptor) (out []string) {

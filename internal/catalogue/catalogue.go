@@ -64,6 +64,15 @@ func Shipped() (Catalogue, error) {
 	return c, nil
 }
 
+// Names lists the models.
+func (c Catalogue) Names() []string {
+	out := make([]string, len(c.Models))
+	for i, m := range c.Models {
+		out[i] = m.Name
+	}
+	return out
+}
+
 // PriceFrom makes a price from decimal dollars as providers print them, by unit
 // name: per million, each, and per million above the long-context threshold.
 func PriceFrom(model string, effective time.Time, perMillion, each, long map[string]string, threshold int64, source string) (*gatehouse.Price, error) {

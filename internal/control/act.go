@@ -113,15 +113,16 @@ func survey[T any](ctx context.Context, c *Caller, q query[T]) (T, error) {
 	if _, err := read(ctx, c, permit); err != nil {
 		return none, err
 	}
-	err := c.s.Store.View(ctx, func(v store.View) error {
-		who, err := c.authorise(v, q.op)
-		if err != nil {
+	var who *principal
+	err := c.s.Store.View(ctx, func(v store.View) (err error) {
+		if who, err = c.authorise(v, q.op); err != nil {
 			return err
 		}
 		out, err = q.run(v, who)
 		return err
 	})
 	if err != nil {
+		c.refuse(ctx, who, q.op, err)
 		return none, err
 	}
 	return out, nil

@@ -33,6 +33,8 @@ func (c *Caller) ListEvents(ctx context.Context, f gatehouse.EventFilter, page g
 	return out.unpack(err)
 }
 
+// events reads one page. A descending list starts below the bound; an ascending
+// one stops at it.
 func (c *Caller) events(v store.View, who *principal, f gatehouse.EventFilter, page gatehouse.Page, bound int64) (out listed[gatehouse.EventView], err error) {
 	p, err := c.pager(gatehouse.ListAuditEvents, f.TeamID, filterOf(f), page)
 	if err != nil {
@@ -115,6 +117,7 @@ func (c *Caller) ExportAudit(ctx context.Context, from int64, limit int, yield f
 	return nil
 }
 
+// leavesFrom reads no further than it must: a log has millions of leaves.
 func leavesFrom(v store.View, from int64, limit int) (out []gatehouse.AuditLeaf, err error) {
 	err = v.Leaves(from, func(l store.Leaf) error {
 		if len(out) == limit {

@@ -87,6 +87,8 @@ func (c *Caller) authorise(v store.View, op gatehouse.Operation) (*principal, er
 	return who, nil
 }
 
+// authenticate finds the key and proves it. An unknown id is compared too,
+// with nothing, so that it takes as long as a wrong secret.
 func (c *Caller) authenticate(v store.View) (*principal, error) {
 	if c.call.Token.IsZero() || c.call.Token.Plane() != gatehouse.Management {
 		return nil, gatehouse.Errorf(gatehouse.Unauthenticated, badToken)
@@ -142,6 +144,7 @@ func provenBy(key *gatehouse.ManagementKey, digest gatehouse.Digest, now time.Ti
 // past reports whether t, zero for never, has come.
 func past(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
 
+// needsOrganization reports whether op touches what all teams share.
 func needsOrganization(op gatehouse.Operation) bool {
 	return slices.ContainsFunc(gatehouse.Operations, func(o gatehouse.OperationInfo) bool { return o.Name == op && o.Organization })
 }

@@ -25,7 +25,7 @@ func (s *Service) Bootstrap(ctx context.Context) (out Bootstrapped, made bool, e
 		if err != nil || len(teams) > 0 {
 			return err
 		}
-		out, err = s.found(tx)
+		out, err = s.settle(tx)
 		made = err == nil
 		return err
 	})
@@ -35,8 +35,8 @@ func (s *Service) Bootstrap(ctx context.Context) (out Bootstrapped, made bool, e
 	return out, made, nil
 }
 
-// found makes the first team and what belongs to it.
-func (s *Service) found(tx store.Tx) (Bootstrapped, error) {
+// settle makes the first team and what belongs to it.
+func (s *Service) settle(tx store.Tx) (Bootstrapped, error) {
 	now := utc(s.Now())
 	team := &gatehouse.Team{ID: gatehouse.NewID(), Name: "Default", Billing: gatehouse.BillingMetering, CreateTime: now}
 	owner := &gatehouse.User{ID: gatehouse.NewID(), TeamID: team.ID, GivenName: "Owner", CreateTime: now}
@@ -60,7 +60,7 @@ func (s *Service) Recover(ctx context.Context) (out Bootstrapped, err error) {
 			return err
 		}
 		if team == nil {
-			out, err = s.found(tx)
+			out, err = s.settle(tx)
 			return err
 		}
 		users, err := tx.Users(team.ID, store.Cursor{}, 1)
@@ -94,6 +94,7 @@ func (s *Service) firstTeam(v store.View) (*gatehouse.Team, error) {
 	return nil, nil
 }
 
+// mintRoot makes a management key that may do everything.
 func (s *Service) mintRoot(tx store.Tx, op gatehouse.Operation, called string, team, owner gatehouse.ID) (Bootstrapped, error) {
 	now, id := utc(s.Now()), gatehouse.NewID()
 	token := gatehouse.MintToken(s.Brand, gatehouse.Management, id)
@@ -110,6 +111,7 @@ func (s *Service) mintRoot(tx store.Tx, op gatehouse.Operation, called string, t
 	return Bootstrapped{TeamID: team, UserID: owner, KeyID: id, Token: token}, nil
 }
 
+// operator is whoever has the machine.
 func (s *Service) operator(reason string) gatehouse.Cause {
 	return gatehouse.Cause{Actor: gatehouse.Actor{Kind: gatehouse.ActorOperator}, Reason: reason}
 }

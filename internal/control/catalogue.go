@@ -51,6 +51,8 @@ func (c *Caller) PutModel(ctx context.Context, m *gatehouse.Model) (*gatehouse.M
 	}, func(v store.View) (bool, error) { m, err := present(v.Model(m.Name)); return m != nil, err })
 }
 
+// putModel keeps models and aliases apart: they share one name space, because a
+// request names either in the same field.
 func (s *Service) putModel(tx store.Tx, before, m *gatehouse.Model, op gatehouse.Operation) error {
 	var bad gatehouse.Violations
 	checkModel(m, &bad)
@@ -67,6 +69,7 @@ func (s *Service) putModel(tx store.Tx, before, m *gatehouse.Model, op gatehouse
 	return tx.PutModel(m, s.named(op, "model", gatehouse.KindModel, m.Name, before != nil))
 }
 
+// target is where an alias leads, for words about it.
 func target(a *gatehouse.Alias) string {
 	if a == nil {
 		return ""
@@ -74,6 +77,7 @@ func target(a *gatehouse.Alias) string {
 	return a.Target
 }
 
+// checkModel names everything that is wrong with a model.
 func checkModel(m *gatehouse.Model, bad *gatehouse.Violations) {
 	modelName("name", m.Name, bad)
 	if m.Name == "*" {
@@ -155,6 +159,8 @@ func (c *Caller) PutAlias(ctx context.Context, a *gatehouse.Alias) (*gatehouse.A
 	}, func(v store.View) (bool, error) { a, err := present(v.Alias(a.Name)); return a != nil, err })
 }
 
+// putAlias allows one step only, from an alias to models: a chain would have to
+// be followed on every request and could be a circle.
 func (s *Service) putAlias(tx store.Tx, before, a *gatehouse.Alias, op gatehouse.Operation) error {
 	var bad gatehouse.Violations
 	modelName("name", a.Name, &bad)
@@ -186,6 +192,7 @@ func (s *Service) putAlias(tx store.Tx, before, a *gatehouse.Alias, op gatehouse
 	return tx.PutAlias(a, act)
 }
 
+// aliasChanges says where the alias led and where it leads.
 func aliasChanges(before, a *gatehouse.Alias) changes {
 	c := changes{}
 	if before == nil {
@@ -213,6 +220,7 @@ func (c *Caller) DeleteAlias(ctx context.Context, alias string) error {
 	})
 }
 
+// dropAlias breaks no key: an alias in an ACL was stored as its target.
 func (s *Service) dropAlias(tx store.Tx, a *gatehouse.Alias) error {
 	gone := *a
 	gone.DeleteTime = utc(s.Now())
@@ -228,6 +236,7 @@ func (s *Service) named(op gatehouse.Operation, noun string, kind gatehouse.Kind
 	return done(op, string(kind)+"."+verb, gatehouse.ID{}, kind, subject, fmt.Sprintf("%s '%s' was %s", title(noun), subject, verb))
 }
 
+// deleted describes the end of a record that is known by its name.
 func (s *Service) deleted(op gatehouse.Operation, noun string, kind gatehouse.Kind, subject string) gatehouse.Act {
 	return done(op, string(kind)+".deleted", gatehouse.ID{}, kind, subject, fmt.Sprintf("%s '%s' was deleted", title(noun), subject))
 }

@@ -81,9 +81,10 @@ func rangesWithin(child, parent []netip.Prefix) bool {
 // target of this moment: were the alias itself stored, whoever moves an alias
 // would widen every key that names it. An unknown model is kept, with a
 // warning, so that keys may precede models.
-func grantable(v store.View, acl gatehouse.ACL, bad *gatehouse.Violations) (gatehouse.ACL, []string, error) {
-	acl.Validate("acls", bad)
-	if len(*bad) > 0 {
+func grantable(v store.View, field string, acl gatehouse.ACL, bad *gatehouse.Violations) (gatehouse.ACL, []string, error) {
+	var mine gatehouse.Violations
+	if acl.Validate(field, &mine); len(mine) > 0 {
+		*bad = append(*bad, mine...)
 		return acl, nil, nil
 	}
 	var warnings []string

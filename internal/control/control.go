@@ -27,9 +27,6 @@ type Config struct {
 	Now    func() time.Time
 	Sealer sealer
 	Logger *slog.Logger
-	// Propagated says per cluster label whether every gateway that must
-	// enforces rev: feed.Propagated. Nil: no cluster ever says so.
-	Propagated func(gateways []*gatehouse.Gateway, clusters []*gatehouse.Cluster, rev gatehouse.Revision, removal bool, now time.Time) map[string]bool
 	// Tester dials upstreams. Nil: tests are refused as unimplemented.
 	Tester tester
 	// SpokenEndpoints are the endpoints that this installation's gateways

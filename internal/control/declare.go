@@ -61,9 +61,9 @@ func (d *declaration) apply() error {
 		each(d.file.Clusters, d.cluster),
 		each(d.file.Models, d.model), each(d.shipped.Models, d.shippedModel),
 		each(d.file.Aliases, d.alias), each(d.shipped.Aliases, d.shippedAlias),
-		each(d.file.Prices, d.price), each(d.shipped.Prices, d.shippedPrice),
-		each(d.file.Upstreams, d.upstream),
-		d.dropUpstreams, d.dropPrices, d.dropAliases, d.dropModels, d.dropClusters,
+		each(d.file.Prices, d.price), each(d.file.Upstreams, d.upstream),
+		d.dropUpstreams, d.dropPrices, each(d.shipped.Prices, d.shippedPrice),
+		d.dropAliases, d.dropModels, d.dropClusters,
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -73,6 +73,8 @@ func (d *declaration) apply() error {
 	return nil
 }
 
+// each makes a step that applies a copy of every record: what a run fills in
+// must not leak into the next, since the transaction may run again.
 func each[T any](list []*T, apply func(T) error) func() error {
 	return func() error {
 		for _, x := range list {
@@ -84,6 +86,7 @@ func each[T any](list []*T, apply func(T) error) func() error {
 	}
 }
 
+// changed notes a write for the report.
 func (d *declaration) changed(kind gatehouse.Kind, name string, existed bool) {
 	verb := "created"
 	if existed {
@@ -92,6 +95,7 @@ func (d *declaration) changed(kind gatehouse.Kind, name string, existed bool) {
 	d.report.Changed = append(d.report.Changed, fmt.Sprintf("%s '%s' was %s", kind, name, verb))
 }
 
+// drift notes what stays different, and why.
 func (d *declaration) drift(kind gatehouse.Kind, name, why string) {
 	d.report.Drift = append(d.report.Drift, fmt.Sprintf("%s '%s' %s", kind, name, why))
 }
@@ -105,6 +109,7 @@ func about(kind gatehouse.Kind, name string, err error) error {
 	return gatehouse.Errorf(gatehouse.CodeOf(err), "%s '%s': %s", kind, name, gatehouse.Public(err)).Because(err)
 }
 
+// cluster brings a declared cluster about.
 func (d *declaration) cluster(x gatehouse.Cluster) error {
 	before, err := present(d.tx.Cluster(x.Name))
 	if err != nil {
@@ -121,11 +126,14 @@ func (d *declaration) cluster(x gatehouse.Cluster) error {
 	return about(gatehouse.KindCluster, x.Name, d.s.putCluster(d.tx, before, &x, declaring))
 }
 
+// model brings a declared model about.
 func (d *declaration) model(m gatehouse.Model) error {
 	m.Declared = true
 	return d.putModel(m)
 }
 
+// putModel writes a model that differs. A model without a creation time keeps
+// the one it got, or every start would find it different.
 func (d *declaration) putModel(m gatehouse.Model) error {
 	before, err := present(d.tx.Model(m.Name))
 	if err != nil {
@@ -161,6 +169,7 @@ func (d *declaration) shippedModel(m gatehouse.Model) error {
 	return d.putModel(m)
 }
 
+// alias brings a declared alias about.
 func (d *declaration) alias(a gatehouse.Alias) error {
 	before, err := present(d.tx.Alias(a.Name))
 	if err != nil {
@@ -177,6 +186,8 @@ func (d *declaration) alias(a gatehouse.Alias) error {
 	return about(gatehouse.KindAlias, a.Name, d.s.putAlias(d.tx, before, &a, declaring))
 }
 
+// shippedAlias adds an alias that was never there; an edited or deleted one is
+// an operator's decision.
 func (d *declaration) shippedAlias(a gatehouse.Alias) error {
 	before, err := found(d.tx.Alias(a.Name))
 	if err != nil || before != nil {
@@ -189,10 +200,16 @@ func (d *declaration) shippedAlias(a gatehouse.Alias) error {
 	if leads, err := present(d.tx.Model(a.Target)); err != nil || leads == nil {
 		return err // an operator deleted the model
 	}
-	d.changed(gatehouse.KindAlias, a.Name, false)
-	return about(gatehouse.KindAlias, a.Name, d.s.putAlias(d.tx, nil, &a, declaring))
+	return d.putShippedAlias(nil, a)
 }
 
+func (d *declaration) putShippedAlias(before *gatehouse.Alias, a gatehouse.Alias) error {
+	d.changed(gatehouse.KindAlias, a.Name, before != nil)
+	return about(gatehouse.KindAlias, a.Name, d.s.putAlias(d.tx, before, &a, declaring))
+}
+
+// upstream brings a declared upstream about. It is known by its name; the id is
+// the store's.
 func (d *declaration) upstream(u gatehouse.Upstream) error {
 	all, err := d.tx.Upstreams()
 	if err != nil {

@@ -40,6 +40,7 @@ func sameAmounts(a, b *gatehouse.Price) bool {
 	return same(amounts(a), amounts(b))
 }
 
+// amounts is a price reduced to what it charges.
 func amounts(p *gatehouse.Price) *gatehouse.Price {
 	return &gatehouse.Price{Units: p.Units, LongContext: p.LongContext, LongThreshold: p.LongThreshold, Tiers: p.Tiers}
 }
@@ -68,6 +69,7 @@ func (d *declaration) shippedPrice(p gatehouse.Price) error {
 	return about(gatehouse.KindPrice, priceName(&p), d.s.putPrice(d.tx, &p))
 }
 
+// shippedPriceID is the same on every installation and in every release.
 func shippedPriceID(p *gatehouse.Price) (id gatehouse.ID) {
 	sum := sha256.Sum256([]byte("shipped price " + priceName(p)))
 	copy(id[:], sum[:])
@@ -75,6 +77,7 @@ func shippedPriceID(p *gatehouse.Price) (id gatehouse.ID) {
 	return id
 }
 
+// priceName is what a price is known by in a file: its model and its time.
 func priceName(p *gatehouse.Price) string {
 	return fmt.Sprintf("%s from %s", p.Model, p.Effective.UTC().Format(time.RFC3339))
 }
@@ -85,7 +88,7 @@ func (d *declaration) dropUpstreams() error {
 		return err
 	}
 	for _, u := range all {
-		if u.Declared && !names(d.file.Upstreams, func(x *gatehouse.Upstream) bool { return x.Name == u.Name }) {
+		if u.Declared && !slices.ContainsFunc(d.file.Upstreams, func(x *gatehouse.Upstream) bool { return x.Name == u.Name }) {
 			if err := d.dropped(gatehouse.KindUpstream, u.Name, d.s.dropUpstream(d.tx, u)); err != nil {
 				return err
 			}
@@ -102,7 +105,7 @@ func (d *declaration) dropPrices() error {
 		return err
 	}
 	for _, p := range all {
-		priced := names(d.file.Prices, func(x *gatehouse.Price) bool {
+		priced := slices.ContainsFunc(d.file.Prices, func(x *gatehouse.Price) bool {
 			return x.Model == p.Model && (past(p.Effective, d.s.Now()) || utc(x.Effective).Equal(p.Effective))
 		})
 		if p.Declared && !priced {
@@ -114,19 +117,39 @@ func (d *declaration) dropPrices() error {
 	return nil
 }
 
+// dropAliases and dropModels give a name that the file has let go back to the
+// catalogue, if it knows it: the file ruled over that record, and it is gone.
 func (d *declaration) dropAliases() error {
 	all, err := d.tx.Aliases()
 	if err != nil {
 		return err
 	}
 	for _, a := range all {
-		if a.Declared && !names(d.file.Aliases, func(x *gatehouse.Alias) bool { return x.Name == a.Name }) {
-			if err := d.dropped(gatehouse.KindAlias, a.Name, d.s.dropAlias(d.tx, a)); err != nil {
-				return err
-			}
+		is := func(x *gatehouse.Alias) bool { return x.Name == a.Name }
+		if !a.Declared || slices.ContainsFunc(d.file.Aliases, is) {
+			continue
+		}
+		if err := d.releaseAlias(a, slices.IndexFunc(d.shipped.Aliases, is)); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// releaseAlias makes a the shipped alias at i, if there is one and it leads
+// somewhere: an operator may have deleted its model.
+func (d *declaration) releaseAlias(a *gatehouse.Alias, i int) error {
+	if i >= 0 {
+		next := *d.shipped.Aliases[i]
+		leads, err := present(d.tx.Model(next.Target))
+		if err != nil {
+			return err
+		}
+		if leads != nil {
+			return d.putShippedAlias(a, next)
+		}
+	}
+	return d.dropped(gatehouse.KindAlias, a.Name, d.s.dropAlias(d.tx, a))
 }
 
 func (d *declaration) dropModels() error {
@@ -135,10 +158,17 @@ func (d *declaration) dropModels() error {
 		return err
 	}
 	for _, m := range all {
-		if m.Declared && !names(d.file.Models, func(x *gatehouse.Model) bool { return x.Name == m.Name }) {
-			if err := d.dropped(gatehouse.KindModel, m.Name, d.s.dropModel(d.tx, m)); err != nil {
-				return err
-			}
+		is := func(x *gatehouse.Model) bool { return x.Name == m.Name }
+		if !m.Declared || slices.ContainsFunc(d.file.Models, is) {
+			continue
+		}
+		if i := slices.IndexFunc(d.shipped.Models, is); i >= 0 {
+			err = d.putModel(*d.shipped.Models[i])
+		} else {
+			err = d.dropped(gatehouse.KindModel, m.Name, d.s.dropModel(d.tx, m))
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -150,7 +180,7 @@ func (d *declaration) dropClusters() error {
 		return err
 	}
 	for _, x := range all {
-		if x.Declared && !names(d.file.Clusters, func(o *gatehouse.Cluster) bool { return o.Name == x.Name }) {
+		if x.Declared && !slices.ContainsFunc(d.file.Clusters, func(o *gatehouse.Cluster) bool { return o.Name == x.Name }) {
 			if err := d.dropped(gatehouse.KindCluster, x.Name, d.s.dropCluster(d.tx, x)); err != nil {
 				return err
 			}
@@ -158,8 +188,6 @@ func (d *declaration) dropClusters() error {
 	}
 	return nil
 }
-
-func names[T any](list []*T, is func(*T) bool) bool { return slices.ContainsFunc(list, is) }
 
 // dropped turns what stands in the way of a deletion into drift: a start must
 // not fail because somebody uses what the file left out.

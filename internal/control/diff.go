@@ -40,6 +40,7 @@ func noteACL(c changes, field string, before, after []string) {
 	}
 }
 
+// show spells a value for a reader of the log.
 func show(x any) string {
 	switch v := x.(type) {
 	case string:
@@ -57,6 +58,7 @@ func show(x any) string {
 	return fmt.Sprint(x)
 }
 
+// limit spells a limit: 0 is none.
 func limit(n int64) string {
 	if n == 0 {
 		return "none"

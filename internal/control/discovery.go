@@ -34,6 +34,8 @@ func (c *Caller) TeamModels(ctx context.Context, team gatehouse.ID) ([]gatehouse
 	})
 }
 
+// offers joins clusters, upstreams and the catalogue. All of them are small
+// sets, read whole.
 func offers(v store.View, now time.Time) ([]gatehouse.TeamModels, error) {
 	clusters, err := v.Clusters()
 	if err != nil {

@@ -70,6 +70,7 @@ func (s *Service) putCluster(tx store.Tx, before, x *gatehouse.Cluster, op gateh
 	return tx.PutCluster(x, act)
 }
 
+// label is what host names and propagation maps are made of.
 func label(s string, most int) bool {
 	return s != "" && len(s) <= most && !strings.ContainsFunc(s, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.:", r)

@@ -13,7 +13,8 @@ import (
 
 const keyNoun = "API key"
 
-// CreateKey implements gatehouse.Keys.
+// CreateKey implements gatehouse.Keys. The secret is minted outside the
+// transaction, which may run twice: both runs then store the same key.
 func (c *Caller) CreateKey(ctx context.Context, n gatehouse.NewKey) (gatehouse.MintedKey, error) {
 	id := gatehouse.NewID()
 	token := gatehouse.MintToken(c.s.Brand, gatehouse.Inference, id)
@@ -40,6 +41,8 @@ func (c *Caller) CreateKey(ctx context.Context, n gatehouse.NewKey) (gatehouse.M
 	})
 }
 
+// fresh is the key that was asked for, before anything was judged. Who made it,
+// and when, is never the caller's to say.
 func fresh(n gatehouse.NewKey, id gatehouse.ID, who *principal) *gatehouse.Key {
 	now := utc(who.now)
 	return &gatehouse.Key{
@@ -75,11 +78,9 @@ func judge(tx store.Tx, who *principal, k *gatehouse.Key, t touched) (warnings [
 	gatehouse.ValidateTags("tags", k.Tags, &bad)
 	k.IPRanges = ranges("ipRanges", k.IPRanges, &bad)
 	if t.acl {
-		var aclBad gatehouse.Violations
-		if k.ACL, warnings, err = grantable(tx, k.ACL, &aclBad); err != nil {
+		if k.ACL, warnings, err = grantable(tx, "acls", k.ACL, &bad); err != nil {
 			return nil, err
 		}
-		bad = append(bad, aclBad...)
 	}
 	if len(bad) > 0 {
 		return nil, bad.Err()
@@ -110,7 +111,8 @@ func (c *Caller) GetKey(ctx context.Context, id gatehouse.ID) (*gatehouse.Key, e
 	})
 }
 
-// ListKeys implements gatehouse.Keys.
+// ListKeys implements gatehouse.Keys. The page token is sealed to the team that
+// the caller's authority yields, never to the one in the path alone.
 func (c *Caller) ListKeys(ctx context.Context, q gatehouse.KeyQuery) ([]*gatehouse.Key, string, error) {
 	var bad gatehouse.Violations
 	gatehouse.ACL(q.ACL).Validate("aclFilters", &bad)
@@ -152,7 +154,8 @@ func first(err, authority error) error {
 	return err
 }
 
-// UpdateKey implements gatehouse.Keys.
+// UpdateKey implements gatehouse.Keys. Nothing that is not in KeyUpdate can
+// change: team, creator, id and creation time have no field there (T06).
 func (c *Caller) UpdateKey(ctx context.Context, u gatehouse.KeyUpdate) (gatehouse.MintedKey, error) {
 	return mutate(ctx, c, mutation[gatehouse.MintedKey]{
 		op: gatehouse.UpdateApiKey, target: u.ID.String(),
@@ -198,6 +201,7 @@ func amended(k *gatehouse.Key, u gatehouse.KeyUpdate, who *principal) *gatehouse
 	return out
 }
 
+// set writes a field that the update names; clearing is naming it with its zero.
 func set[T any](field *T, o gatehouse.Opt[T]) {
 	if o.Set {
 		*field = o.Value
@@ -222,6 +226,8 @@ func living(secrets []gatehouse.Secret, now time.Time) []gatehouse.Secret {
 	return slices.DeleteFunc(slices.Clone(secrets), func(s gatehouse.Secret) bool { return past(s.ExpireTime, now) })
 }
 
+// updateAct calls a switch of the key by its own name, since that is what people
+// look for in a log; whatever else changed is in the details.
 func updateAct(before, after *gatehouse.Key) gatehouse.Act {
 	verb := "updated"
 	switch {
@@ -277,6 +283,7 @@ func shown(k *gatehouse.Key) *gatehouse.Key {
 	return &out
 }
 
+// bare is secrets without what identifies them.
 func bare(secrets []gatehouse.Secret) []gatehouse.Secret {
 	out := slices.Clone(secrets)
 	for i := range out {

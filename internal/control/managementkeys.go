@@ -44,6 +44,8 @@ func (c *Caller) CreateManagementKey(ctx context.Context, n gatehouse.NewManagem
 	})
 }
 
+// freshManager is the key that was asked for: of one team unless it says
+// otherwise, and its maker's owner's unless it names another.
 func freshManager(n gatehouse.NewManagementKey, id gatehouse.ID, who *principal) *gatehouse.ManagementKey {
 	now := utc(who.now)
 	k := &gatehouse.ManagementKey{
@@ -59,6 +61,8 @@ func freshManager(n gatehouse.NewManagementKey, id gatehouse.ID, who *principal)
 	return k
 }
 
+// validateManager names everything that is wrong in itself; what exceeds the
+// maker is another question, with another answer.
 func validateManager(tx store.Tx, n gatehouse.NewManagementKey, k *gatehouse.ManagementKey, who *principal, bad *gatehouse.Violations) error {
 	k.Name = name("name", k.Name, bad)
 	if k.Scope != gatehouse.ScopeTeam && k.Scope != gatehouse.ScopeOrganization {
@@ -68,19 +72,33 @@ func validateManager(tx store.Tx, n gatehouse.NewManagementKey, k *gatehouse.Man
 	k.ACL = unique(k.ACL)
 	k.IPRanges = ranges("ipRanges", k.IPRanges, bad)
 	k.ExpireTime = expiry("expireTime", k.ExpireTime, who.now, bad)
-	validateGrant(k.Grant, bad)
+	var err error
+	if k.Grant, err = granted(tx, k.Grant, bad); err != nil {
+		return err
+	}
 	if err := memberOf(tx, "userId", n.UserID, k.TeamID, bad); err != nil {
 		return err
 	}
 	return bad.Err()
 }
 
-func validateGrant(g *gatehouse.Grant, bad *gatehouse.Violations) {
-	if g == nil {
-		return
+// granted is the ceiling as it is stored. Its aliases stand for their targets,
+// like those of the keys that are held against it.
+func granted(v store.View, asked *gatehouse.Grant, bad *gatehouse.Violations) (*gatehouse.Grant, error) {
+	if asked == nil {
+		return nil, nil
 	}
+	g := *asked
 	if g.ACL != nil {
-		g.ACL.Validate("grant.acls", bad)
+		acl, _, err := grantable(v, "grant.acls", *g.ACL, bad)
+		if err != nil {
+			return nil, err
+		}
+		g.ACL = &acl
+	}
+	if g.MaxExpireTime != nil {
+		until := utc(*g.MaxExpireTime)
+		g.MaxExpireTime = &until
 	}
 	atLeastOne(bad, "grant.maxQps", g.MaxQPS)
 	atLeastOne(bad, "grant.maxQpm", g.MaxQPM)
@@ -88,8 +106,11 @@ func validateGrant(g *gatehouse.Grant, bad *gatehouse.Violations) {
 	if g.MaxTPM != nil && *g.MaxTPM > gatehouse.MaxTPM {
 		bad.Addf("grant.maxTpm", "must be at most %d", int64(gatehouse.MaxTPM))
 	}
+	return &g, nil
 }
 
+// atLeastOne refuses a maximum of 0: it reads like "none allowed" and, as a
+// limit, would mean "no limit".
 func atLeastOne[T int32 | int64](bad *gatehouse.Violations, field string, most *T) {
 	if most != nil && *most < 1 {
 		bad.Addf(field, "must be at least 1, or null for no maximum")
@@ -168,6 +189,7 @@ func (c *Caller) ListManagementKeys(ctx context.Context, team gatehouse.ID, page
 	return out.unpack(err)
 }
 
+// visible leaves out what is beyond the caller.
 func visible(keys []*gatehouse.ManagementKey, who *principal) []*gatehouse.ManagementKey {
 	var out []*gatehouse.ManagementKey
 	for _, k := range keys {
@@ -191,7 +213,8 @@ func scopeOf(v store.View, who *principal, team gatehouse.ID) (gatehouse.ID, err
 	return t.ID, nil
 }
 
-// RotateManagementKey implements gatehouse.ManagementKeys.
+// RotateManagementKey implements gatehouse.ManagementKeys. The overlap is that
+// of inference keys: a script has time to pick up the new secret.
 func (c *Caller) RotateManagementKey(ctx context.Context, r gatehouse.KeyRotation) (mintedManager, error) {
 	token := gatehouse.MintToken(c.s.Brand, gatehouse.Management, r.ID)
 	return mutate(ctx, c, mutation[mintedManager]{
@@ -257,6 +280,7 @@ func mayManage(k *gatehouse.ManagementKey, who *principal) bool {
 	return who.Scope == gatehouse.ScopeOrganization || k.Scope == gatehouse.ScopeTeam && k.TeamID == who.TeamID
 }
 
+// managerOf is the living management key if the caller may manage it.
 func managerOf(v store.View, who *principal, id gatehouse.ID) (*gatehouse.ManagementKey, error) {
 	k, err := found(v.ManagementKey(id))
 	if err != nil {
@@ -268,12 +292,14 @@ func managerOf(v store.View, who *principal, id gatehouse.ID) (*gatehouse.Manage
 	return k, nil
 }
 
+// shownManager is a management key as faces get it: without digests.
 func shownManager(k *gatehouse.ManagementKey) *gatehouse.ManagementKey {
 	out := *k
 	out.Secrets = bare(k.Secrets)
 	return &out
 }
 
+// unique drops repeats and keeps the order.
 func unique(list []string) []string {
 	var out []string
 	for _, s := range list {

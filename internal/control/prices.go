@@ -18,6 +18,7 @@ func (c *Caller) ListPrices(ctx context.Context, page gatehouse.Page) ([]*gateho
 	return listAll(ctx, c, gatehouse.ListPrices, "price.listed", gatehouse.KindPrice, page, store.View.Prices, priceOrder)
 }
 
+// priceOrder sorts by model, then by when prices hold; the id makes it total.
 func priceOrder(p *gatehouse.Price) string {
 	return fmt.Sprintf("%s\x00%s\x00%s", p.Model, p.Effective.UTC().Format("2006-01-02T15:04:05.000000"), p.ID)
 }
@@ -51,6 +52,8 @@ func (c *Caller) PutPrice(ctx context.Context, p *gatehouse.Price) (*gatehouse.P
 	})
 }
 
+// replaceable allows a price by its id only while nothing was rated by it, and
+// never to become another model's.
 func (c *Caller) replaceable(tx store.Tx, id gatehouse.ID, model string, now time.Time) error {
 	before, err := present(tx.Price(id))
 	switch {
@@ -83,6 +86,7 @@ func notBackdated(tx store.Tx, p *gatehouse.Price, now time.Time) error {
 	return nil
 }
 
+// putPrice validates and writes.
 func (s *Service) putPrice(tx store.Tx, p *gatehouse.Price) error {
 	var bad gatehouse.Violations
 	if err := checkPrice(tx, p, &bad); err != nil {
@@ -98,6 +102,8 @@ func (s *Service) putPrice(tx store.Tx, p *gatehouse.Price) error {
 	return tx.PutPrice(p, act)
 }
 
+// checkPrice demands a source of every price: one that nobody can look up
+// cannot be checked when an invoice is disputed.
 func checkPrice(v store.View, p *gatehouse.Price, bad *gatehouse.Violations) error {
 	m, err := present(v.Model(p.Model))
 	if err != nil {
@@ -124,6 +130,7 @@ func checkPrice(v store.View, p *gatehouse.Price, bad *gatehouse.Violations) err
 	return nil
 }
 
+// checkUnits knows the units that usage is counted in; 0 is a price, absence is not.
 func checkUnits(field string, units map[string]gatehouse.Ticks, bad *gatehouse.Violations) {
 	for unit, t := range units {
 		if _, ok := gatehouse.ParseUnit(unit); !ok {
@@ -154,6 +161,7 @@ func (c *Caller) DeletePrice(ctx context.Context, id gatehouse.ID) error {
 	})
 }
 
+// dropPrice leaves the record as a tombstone, so that its id is never reused.
 func (s *Service) dropPrice(tx store.Tx, p *gatehouse.Price) error {
 	gone := *p
 	gone.DeleteTime = utc(s.Now())

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"gatehouse"
+	"gatehouse/internal/feed"
 	"gatehouse/internal/store"
 )
 
@@ -86,9 +87,7 @@ func (c *Caller) propagated(ctx context.Context, k *gatehouse.Key) (state map[st
 		if err != nil {
 			return err
 		}
-		if c.s.Propagated != nil {
-			state = c.s.Propagated(gateways, clusters, k.Revision, removes(k), c.s.Now())
-		}
+		state = feed.Propagated(gateways, clusters, k.Revision, removes(k), c.s.Now())
 		return nil
 	})
 	return state, err

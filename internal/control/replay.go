@@ -28,6 +28,7 @@ type replay struct {
 	c      *Caller
 	name   string // under which the answer is kept: the caller's key and its own
 	asked  string // what was asked: another request under the same name is refused
+	op     gatehouse.Operation
 	secret bool
 }
 
@@ -38,12 +39,15 @@ type kept struct {
 	Body     []byte             `json:"body"`
 }
 
-// shownOnce is the JSON of an answer beside the token that its own JSON redacts.
+// shownOnce is the JSON of an answer beside its token, which has no JSON of its
+// own.
 type shownOnce struct {
 	Value json.RawMessage `json:"value"`
 	Token string          `json:"token,omitempty"`
 }
 
+// newReplay takes the caller's Idempotency-Key for the length of the call. The
+// key is the caller's own: two callers may use the same one.
 func newReplay(c *Caller, who *principal, op gatehouse.Operation, target string, secret bool) (*replay, error) {
 	key := c.call.IdempotencyKey
 	if key == "" {
@@ -53,7 +57,7 @@ func newReplay(c *Caller, who *principal, op gatehouse.Operation, target string,
 		return nil, gatehouse.Errorf(gatehouse.InvalidArgument, "Idempotency-Key must be at most %d bytes", maxIdempotencyKey)
 	}
 	r := &replay{
-		c: c, secret: secret,
+		c: c, op: op, secret: secret,
 		name:  "idempotency/" + who.ID.String() + "/" + fingerprint(key),
 		asked: fingerprint(string(op), target, string(c.call.BodyHash[:])),
 	}
@@ -63,6 +67,7 @@ func newReplay(c *Caller, who *principal, op gatehouse.Operation, target string,
 	return r, nil
 }
 
+// leave lets the next request under the key in.
 func (r *replay) leave() {
 	if r != nil {
 		r.c.s.twins.leave(r.name)
@@ -90,7 +95,7 @@ func recall[T any](r *replay, tx store.Tx, who *principal, out *T) (gatehouse.Re
 		return gatehouse.Revision{}, false, err
 	}
 	return k.Revision, true, tx.Record(gatehouse.Act{
-		Action: "idempotency.replayed", Operation: string(gatehouse.ValidateManagementKey), TeamID: who.TeamID,
+		Action: "idempotency.replayed", Operation: string(r.op), TeamID: who.TeamID,
 		Kind: gatehouse.KindManagementKey, Subject: who.ID.String(), Result: gatehouse.Read,
 		Description: "The answer of an earlier request was shown again by its Idempotency-Key",
 	})
@@ -116,8 +121,10 @@ func remember[T any](r *replay, tx store.Tx, who *principal, out *T) error {
 	return tx.Remember(r.name, raw, who.now.Add(life))
 }
 
+// seal makes an answer fit for the database: one with a token opens only with
+// the token that its receiver holds.
 func (r *replay) seal(out any) ([]byte, error) {
-	value, err := json.Marshal(out)
+	value, err := json.Marshal(withoutToken(out))
 	if err != nil {
 		return nil, err
 	}
@@ -132,6 +139,8 @@ func (r *replay) seal(out any) ([]byte, error) {
 	return r.c.s.Sealer.SealUnder(r.c.call.Token, r.name, plain)
 }
 
+// open inverts seal. It fails when the caller's key was rotated in between,
+// which is the point.
 func (r *replay) open(body []byte, out any) (err error) {
 	if r.secret {
 		if body, err = r.c.s.Sealer.OpenUnder(r.c.call.Token, r.name, body); err != nil {
@@ -165,6 +174,20 @@ func tokenIn(out any) *gatehouse.Token {
 		return &m.Token
 	}
 	return nil
+}
+
+// withoutToken is an answer as it is marshalled; it is read back into the whole.
+func withoutToken(out any) any {
+	switch m := out.(type) {
+	case *gatehouse.MintedKey:
+		return struct {
+			Key      *gatehouse.Key
+			Warnings []string
+		}{m.Key, m.Warnings}
+	case *gatehouse.MintedManagementKey:
+		return struct{ Key *gatehouse.ManagementKey }{m.Key}
+	}
+	return out
 }
 
 // fingerprint hashes parts with their lengths, so that no two lists collide.

@@ -39,7 +39,8 @@ func (c *Caller) GetTeam(ctx context.Context, id gatehouse.ID) (*gatehouse.Team,
 	})
 }
 
-// CreateTeam implements gatehouse.Teams.
+// CreateTeam implements gatehouse.Teams. The new team has nobody: people and
+// keys are made in it by whoever made it.
 func (c *Caller) CreateTeam(ctx context.Context, called string) (*gatehouse.Team, error) {
 	id := gatehouse.NewID()
 	return mutate(ctx, c, mutation[*gatehouse.Team]{
@@ -56,7 +57,8 @@ func (c *Caller) CreateTeam(ctx context.Context, called string) (*gatehouse.Team
 	})
 }
 
-// UpdateTeam implements gatehouse.Teams.
+// UpdateTeam implements gatehouse.Teams. Blocking stops the team's inference
+// keys; its management keys go on, or nobody could look into why.
 func (c *Caller) UpdateTeam(ctx context.Context, u gatehouse.TeamUpdate) (*gatehouse.Team, error) {
 	return mutate(ctx, c, mutation[*gatehouse.Team]{
 		op: gatehouse.UpdateTeam, target: u.ID.String(),
@@ -82,6 +84,8 @@ func (c *Caller) UpdateTeam(ctx context.Context, u gatehouse.TeamUpdate) (*gateh
 	})
 }
 
+// validateTeam checks what the update named, and gives back the default to a
+// billing mode that it cleared.
 func validateTeam(t *gatehouse.Team, u gatehouse.TeamUpdate) error {
 	var bad gatehouse.Violations
 	if u.Name.Set {
@@ -97,6 +101,7 @@ func validateTeam(t *gatehouse.Team, u gatehouse.TeamUpdate) error {
 	return bad.Err()
 }
 
+// teamChanges compares what an update may touch.
 func teamChanges(before, after *gatehouse.Team) changes {
 	c := changes{}
 	note(c, "name", before.Name, after.Name)

@@ -49,6 +49,8 @@ func normalUpstream(u *gatehouse.Upstream, bad *gatehouse.Violations) {
 	}
 }
 
+// checkBaseURL keeps out what would be sent along with every request, or hide
+// where requests go.
 func checkBaseURL(u *gatehouse.Upstream, bad *gatehouse.Violations) {
 	at, err := url.Parse(u.BaseURL)
 	switch {
@@ -81,6 +83,7 @@ func private(host string) bool {
 	return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast()
 }
 
+// checkFamilies fills in what the kind speaks when nothing is said.
 func checkFamilies(u *gatehouse.Upstream, bad *gatehouse.Violations) {
 	if gatehouse.DefaultFamilies(u.Kind) == nil {
 		bad.Addf("kind", "must be %s, %s or %s", gatehouse.OpenAI, gatehouse.Anthropic, gatehouse.XAI)
@@ -95,6 +98,7 @@ func checkFamilies(u *gatehouse.Upstream, bad *gatehouse.Violations) {
 	}
 }
 
+// checkServes checks which models the upstream answers for, and as what.
 func checkServes(serves []gatehouse.Serve, bad *gatehouse.Violations) {
 	if len(serves) == 0 || len(serves) > maxServes {
 		bad.Addf("serves", "must name 1 to %d models; * is every model", maxServes)
@@ -116,6 +120,8 @@ func checkServes(serves []gatehouse.Serve, bad *gatehouse.Violations) {
 	}
 }
 
+// checkTransport checks how the upstream is dialled. A proxy's password would be
+// a secret in a field that is shown, so there is none.
 func checkTransport(u *gatehouse.Upstream, bad *gatehouse.Violations) {
 	if u.CACert != "" && (len(u.CACert) > maxPEM || !x509.NewCertPool().AppendCertsFromPEM([]byte(u.CACert))) {
 		bad.Addf("caCert", "holds no PEM certificate")
@@ -166,6 +172,8 @@ func origin(raw string) string {
 	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port
 }
 
+// knownClusters refuses a name that no cluster has: a typing error would take
+// the upstream away from everybody without a word.
 func knownClusters(v store.View, names []string, bad *gatehouse.Violations) error {
 	for _, n := range names {
 		c, err := found(v.Cluster(n))

@@ -52,6 +52,8 @@ func (c *Caller) GetUpstream(ctx context.Context, id gatehouse.ID) (*gatehouse.U
 	return shownUpstream(u), nil
 }
 
+// upstreamFor reads an upstream with its credential, for callers that show or
+// use it; each audits its own act.
 func (c *Caller) upstreamFor(ctx context.Context, op gatehouse.Operation, action string, id gatehouse.ID) (*gatehouse.Upstream, error) {
 	return read(ctx, c, query[*gatehouse.Upstream]{
 		op: op, act: reading(action, gatehouse.KindUpstream, id.String()),
@@ -59,6 +61,7 @@ func (c *Caller) upstreamFor(ctx context.Context, op gatehouse.Operation, action
 	})
 }
 
+// upstreamOf is the upstream if it is there.
 func upstreamOf(v store.View, id gatehouse.ID) (*gatehouse.Upstream, error) {
 	u, err := found(v.Upstream(id))
 	if err == nil && (u == nil || !u.DeleteTime.IsZero()) {
@@ -75,7 +78,9 @@ func shownUpstream(u *gatehouse.Upstream) *gatehouse.Upstream {
 	return &out
 }
 
-// PutUpstream implements gatehouse.Upstreams.
+// PutUpstream implements gatehouse.Upstreams. Whether it was declared is not
+// the caller's to say: an edit of a declared upstream is drift, and the next
+// start sets it back.
 func (c *Caller) PutUpstream(ctx context.Context, u *gatehouse.Upstream) (*gatehouse.Upstream, error) {
 	op, id := gatehouse.UpdateUpstream, u.ID
 	if id.IsZero() {
@@ -132,6 +137,7 @@ func (s *Service) putUpstream(tx store.Tx, before, u *gatehouse.Upstream, op gat
 	return tx.PutUpstream(u, act)
 }
 
+// upstreamChanges never holds the credential, not even its length.
 func upstreamChanges(before, u *gatehouse.Upstream) changes {
 	if before == nil {
 		return changes{"baseUrl": short(u.BaseURL), "credential": fmt.Sprint(u.Credential != "")}
@@ -177,6 +183,7 @@ func (c *Caller) DeleteUpstream(ctx context.Context, id gatehouse.ID) error {
 	return err
 }
 
+// dropUpstream forgets the credential with the upstream.
 func (s *Service) dropUpstream(tx store.Tx, u *gatehouse.Upstream) error {
 	gone := *u
 	gone.Credential, gone.HasCredential, gone.DeleteTime = "", false, utc(s.Now())

@@ -47,6 +47,7 @@ func (c *Caller) GetUser(ctx context.Context, id gatehouse.ID) (*gatehouse.User,
 	})
 }
 
+// userOf is the person if the caller may know them.
 func userOf(v store.View, who *principal, id gatehouse.ID) (*gatehouse.User, error) {
 	u, err := found(v.User(id))
 	if err != nil {
@@ -81,7 +82,8 @@ func (c *Caller) CreateUser(ctx context.Context, n *gatehouse.User) (*gatehouse.
 	})
 }
 
-// UpdateUser implements gatehouse.Teams.
+// UpdateUser implements gatehouse.Teams. The leaf names the fields and not
+// their values.
 func (c *Caller) UpdateUser(ctx context.Context, n gatehouse.UserUpdate) (*gatehouse.User, error) {
 	return mutate(ctx, c, mutation[*gatehouse.User]{
 		op: gatehouse.UpdateUser, target: n.ID.String(),
@@ -121,6 +123,7 @@ func fieldsOf(n gatehouse.UserUpdate) changes {
 	return changes{"fields": strings.Join(sorted(names), ", ")}
 }
 
+// validateUser names everything that is wrong; every field may be empty.
 func validateUser(u *gatehouse.User) error {
 	var bad gatehouse.Violations
 	u.GivenName = optionalName("givenName", u.GivenName, &bad)

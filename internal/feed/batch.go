@@ -58,7 +58,7 @@ const (
 
 	// minRecord is the fewest bytes of a record: it bounds what a count can make
 	// the decoder allocate.
-	minRecord = 6
+	minRecord = 5
 	// MaxPayload bounds a batch. A source stays far below it.
 	MaxPayload = 64 << 20
 )

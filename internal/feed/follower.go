@@ -28,6 +28,7 @@ type Follower struct {
 	FollowerConfig
 	gate    chan struct{} // held while applying, and while frozen
 	refused string        // why the last batch was refused whole
+	told    string        // the last problem that was logged
 }
 
 // The waits after a failed poll: doubled each time, and spread, so that a fleet
@@ -89,7 +90,16 @@ func (f *Follower) step(ctx context.Context) error {
 		return err
 	}
 	f.refused = ""
+	f.tell(f.Replica.Problem())
 	return nil
+}
+
+// tell logs a problem once and not with every poll.
+func (f *Follower) tell(problem string) {
+	if problem != "" && problem != f.told {
+		f.Log.Error("records of the feed are denied", "problem", problem)
+	}
+	f.told = problem
 }
 
 func (f *Follower) poll() Poll {

@@ -1,11 +1,12 @@
 package feed
 
 import (
-	"bytes"
-	"encoding/json"
+	stdjson "encoding/json"
 	"fmt"
-	"io"
 	"slices"
+
+	"github.com/go-json-experiment/json"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 
 	"gatehouse"
 )
@@ -58,7 +59,7 @@ func record(kind gatehouse.Kind, id string, rev gatehouse.Revision, deleted bool
 	if deleted {
 		return r, nil
 	}
-	body, err := json.Marshal(v)
+	body, err := stdjson.Marshal(v)
 	if err != nil {
 		return Record{}, fmt.Errorf("feed: encoding %s %s: %w", kind, id, err)
 	}
@@ -68,18 +69,12 @@ func record(kind gatehouse.Kind, id string, rev gatehouse.Revision, deleted bool
 
 // parse reads a body strictly. A member that this program does not know may be
 // one that takes authority away, so the record is denied and not half
-// understood.
+// understood; so is one with a member twice, which two readers could take
+// differently.
 func parse[T any](r *Record) (*T, error) {
 	v := new(T)
-	d := json.NewDecoder(bytes.NewReader(r.Body))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return nil, err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, fmt.Errorf("bytes after the object")
-	}
-	return v, nil
+	err := json.Unmarshal(r.Body, v, json.RejectUnknownMembers(true), jsonv1.FormatDurationAsNano(true))
+	return v, err
 }
 
 // validKey checks what the replica computes with. Control checked it too; a

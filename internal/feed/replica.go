@@ -2,7 +2,6 @@ package feed
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -116,19 +115,21 @@ func (r *Replica) Now(wall time.Time) time.Time {
 	return wall
 }
 
-// Problem names the quarantined records, for the next poll; empty when none.
+// Problem counts the quarantined records and names the first, for the next
+// poll; it is empty when there are none.
 func (r *Replica) Problem() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.writer.denied) == 0 {
+	first := ""
+	for label := range r.writer.denied {
+		if first == "" || label < first {
+			first = label
+		}
+	}
+	if first == "" {
 		return ""
 	}
-	all := make([]string, 0, len(r.writer.denied))
-	for label, why := range r.writer.denied {
-		all = append(all, label+": "+why)
-	}
-	slices.Sort(all)
-	return clip(fmt.Sprintf("%d denied; %s", len(all), all[0]))
+	return clip(fmt.Sprintf("%d denied; %s: %s", len(r.writer.denied), first, r.writer.denied[first]))
 }
 
 // clip bounds what a bad record can make us repeat.

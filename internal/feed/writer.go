@@ -262,7 +262,7 @@ func (w *writer) publish(at gatehouse.Revision) *state {
 
 // bloated reports whether most of what keys share may be shared by nobody any
 // more.
-func (w *writer) bloated() bool { return w.pools.made > 2*w.live+1<<16 }
+func (w *writer) bloated() bool { return w.pools.made > 2*w.live+1<<14 }
 
 // compact writes every live row anew with fresh pools. Its cost is that of the
 // changes that made it necessary, spread over them.

@@ -91,8 +91,8 @@ func TestSaturatingDemandGetsItsLimit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		table := limit.NewTable()
 		qps := rapid.Int32Range(1, 300).Draw(t, "qps")
-		step := time.Duration(rapid.Int64Range(int64(100*time.Microsecond), int64(time.Millisecond)).Draw(t, "step"))
-		const seconds = 20
+		step := time.Duration(rapid.Int64Range(int64(400*time.Microsecond), int64(2*time.Millisecond)).Draw(t, "step"))
+		const seconds = 8
 		var admitted int64
 		for now := time.Duration(0); now < seconds*time.Second; now += step {
 			if v, _ := table.Admit(now, limit.Request{Key: key, Limits: gatehouse.Limits{QPS: qps}}); v.OK {

@@ -94,8 +94,7 @@ func unsupported(r *Route) error {
 func scanJSON(r *Route, body []byte) (Body, error) {
 	s := scanner{b: body}
 	b := Body{N: 1, Store: true, takesAsk: r.Family == gatehouse.FamilyChat || r.Family == gatehouse.FamilySample}
-	var room [32][]byte
-	names := roster{names: room[:0]}
+	var names roster
 	if !s.open() {
 		return Body{}, s.flaw()
 	}

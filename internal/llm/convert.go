@@ -39,32 +39,61 @@ func Convert(kind gatehouse.UpstreamKind, family gatehouse.Family, raw []byte) (
 // Anthropic's reports them: its counters only grow, so the greatest holds.
 func (c *counts) read(raw []byte) {
 	s := scanner{b: raw}
-	for s.space() == '{' {
-		start := s.i
-		if !s.value(1) {
-			return
-		}
-		c.object(raw[start:s.i])
+	for s.space() == '{' && c.object(&s, nil) {
 	}
 }
 
-func (c *counts) object(v []byte) {
-	w := walk(v)
-	for name, v := w.next(); name != nil; name, v = w.next() {
-		switch v[0] {
-		case '{':
-			c.nested(name, v)
-		case '"':
-			c.typed = c.typed || string(name) == "type"
-		default:
-			c.top(name, v)
+// object reads an object in place, once; in is its name, nil for the outermost.
+func (c *counts) object(s *scanner, in []byte) bool {
+	s.i++
+	for more := !s.closed('}'); more; {
+		name, _, ok := s.name()
+		if !ok {
+			return false
+		}
+		first, start := s.space(), s.i
+		if first == '{' && in == nil {
+			ok = c.object(s, name)
+		} else {
+			ok = s.value(3)
+		}
+		if !ok {
+			return false
+		}
+		if first != '{' {
+			c.member(in, name, s.b[start:s.i])
+		}
+		if more, ok = s.next('}'); !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// member takes a counter, by the object that it stands in.
+func (c *counts) member(in, name, v []byte) {
+	switch string(in) {
+	case "":
+		c.top(name, v)
+	case "prompt_tokens_details", "input_tokens_details", "input_token_details":
+		c.promptDetail(name, v)
+	case "completion_tokens_details", "output_tokens_details", "output_token_details":
+		c.completionDetail(name, v)
+	case "cache_creation", "server_tool_use":
+		c.anthropicDetail(name, v)
+	case "server_side_tool_usage_details", "server_side_tool_usage":
+		var n int64
+		if c.put(&n, v) {
+			c.toolCalls = min(c.toolCalls+n, maxCount)
 		}
 	}
 }
 
-// top takes a counter of the object itself.
+// top takes a counter of the usage object itself.
 func (c *counts) top(name, v []byte) {
 	switch string(name) {
+	case "type":
+		c.typed = true
 	case "prompt_tokens", "input_tokens":
 		c.put(&c.prompt, v)
 	case "completion_tokens", "output_tokens":
@@ -84,36 +113,8 @@ func (c *counts) top(name, v []byte) {
 	}
 }
 
-// nested takes the counters of an object inside.
-func (c *counts) nested(object, v []byte) {
-	w := walk(v)
-	switch string(object) {
-	case "prompt_tokens_details", "input_tokens_details", "input_token_details":
-		c.detailed = true
-		for name, v := w.next(); name != nil; name, v = w.next() {
-			c.promptDetail(name, v)
-		}
-	case "completion_tokens_details", "output_tokens_details", "output_token_details":
-		for name, v := w.next(); name != nil; name, v = w.next() {
-			c.completionDetail(name, v)
-		}
-	case "cache_creation", "server_tool_use":
-		for name, v := w.next(); name != nil; name, v = w.next() {
-			c.anthropicDetail(name, v)
-		}
-	case "server_side_tool_usage_details", "server_side_tool_usage":
-		var sum int64
-		for name, v := w.next(); name != nil; name, v = w.next() {
-			var n int64
-			if c.put(&n, v) {
-				sum = min(sum+n, maxCount)
-			}
-		}
-		c.toolCalls = max(c.toolCalls, sum)
-	}
-}
-
 func (c *counts) promptDetail(name, v []byte) {
+	c.detailed = true
 	switch string(name) {
 	case "cached_tokens":
 		c.put(&c.cached, v)
@@ -238,4 +239,15 @@ func (c *counts) shared(u *gatehouse.Usage) {
 		u[gatehouse.ServerTools] = c.tools
 	}
 	u[gatehouse.Seconds] = c.seconds
+}
+
+// tierWithin reads the service tier that Anthropic puts into its usage.
+func tierWithin(usage []byte) string {
+	w := walk(usage)
+	for name, v := w.next(); name != nil; name, v = w.next() {
+		if string(name) == "service_tier" {
+			return tierText(v)
+		}
+	}
+	return ""
 }

@@ -12,7 +12,7 @@ import (
 // member identifies a member of a request that admission judges.
 type member uint8
 
-// The members. Their order is that of memberNames.
+// The members. Their order is that in memberName.
 const (
 	memberModel member = iota
 	memberStream
@@ -33,7 +33,7 @@ const (
 	memberOther = numMembers
 )
 
-// memberNames are looked up in order, by length first.
+// memberName is how m is spelt.
 func memberName(m member) string {
 	return [...]string{
 		"model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "max_output_tokens", "n",
@@ -138,8 +138,10 @@ func fold(s string) string {
 // roster finds repeated names in one object. The bitmap answers for nearly all
 // names; only a collision compares.
 type roster struct {
-	seen  uint64
-	names [][]byte
+	seen uint64
+	n    int
+	room [32][]byte // inside, so that a usual body's roster stays on the stack
+	more [][]byte
 }
 
 // maxMembers bounds one judged object, so that comparing stays cheap whatever
@@ -148,7 +150,7 @@ const maxMembers = 256
 
 // add reports why name may not join: "" when it may.
 func (r *roster) add(name []byte) string {
-	if len(r.names) == maxMembers {
+	if r.n == maxMembers {
 		return "more than 256 members"
 	}
 	h := uint(len(name)) * 7
@@ -157,15 +159,27 @@ func (r *roster) add(name []byte) string {
 	}
 	bit := uint64(1) << (h & 63)
 	if r.seen&bit != 0 {
-		for _, n := range r.names {
-			if string(n) == string(name) {
-				return "appears twice: send it once"
-			}
+		if among(r.room[:min(r.n, len(r.room))], name) || among(r.more, name) {
+			return "appears twice: send it once"
 		}
 	}
 	r.seen |= bit
-	r.names = append(r.names, name)
+	if r.n < len(r.room) {
+		r.room[r.n] = name
+	} else {
+		r.more = append(r.more, name)
+	}
+	r.n++
 	return ""
+}
+
+func among(names [][]byte, name []byte) bool {
+	for _, n := range names {
+		if string(n) == string(name) {
+			return true
+		}
+	}
+	return false
 }
 
 // errMediaType marks the errors that a status table answers with 415.

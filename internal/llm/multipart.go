@@ -99,6 +99,7 @@ func (f *form) next() (p part, more bool, err error) {
 
 // partHeader reads the header of a part: a disposition, perhaps a type.
 func partHeader(header string) (p part, err error) {
+	disposed := false
 	for line := range strings.SplitSeq(header, "\r\n") {
 		key, value, ok := strings.Cut(line, ":")
 		if !ok || strings.ContainsAny(line, "\r\n\x00") {
@@ -106,9 +107,10 @@ func partHeader(header string) (p part, err error) {
 		}
 		switch strings.ToLower(key) {
 		case "content-disposition":
-			if p.name != "" {
+			if disposed {
 				return p, badForm("a part has two dispositions")
 			}
+			disposed = true
 			if err := p.disposition(strings.TrimSpace(value)); err != nil {
 				return p, err
 			}
@@ -123,12 +125,13 @@ func partHeader(header string) (p part, err error) {
 	return p, nil
 }
 
-// disposition reads form-data; name="…"; filename="…". Encoded names are
-// refused, since not every reader decodes them.
+// disposition reads form-data; name="…"; filename="…", in just this spelling
+// since every known client writes it so. Encoded names are refused: not every
+// reader decodes them.
 func (p *part) disposition(value string) error {
 	kind, params, err := mime.ParseMediaType(value)
 	lower := strings.ToLower(value)
-	if err != nil || kind != "form-data" || strings.Contains(lower, "name*0") || nameStarred(lower) {
+	if err != nil || kind != "form-data" || !strings.HasPrefix(value, `form-data; name="`) || nameStarred(lower) {
 		return badForm("a part's disposition is not form-data with a plain name")
 	}
 	p.name = params["name"]

@@ -229,7 +229,7 @@ func (k *picker) settle(v []byte) {
 	case pickModel:
 		k.model = text(v)
 	case pickTier:
-		k.tier = text(v)
+		k.tier = tierText(v)
 	case pickDuration:
 		// verbose_json of an audio route: its only measure.
 		if _, _, ok := count(v); ok && len(k.usage) == 0 {

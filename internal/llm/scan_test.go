@@ -114,10 +114,10 @@ func TestWrongContentTypesAreTold(t *testing.T) {
 func TestReferencesToStoredItemsAreSeen(t *testing.T) {
 	r, _ := Classify("POST", "/v1/responses")
 	for input, want := range map[string]bool{
-		`"hello"`: false,
-		`[{"role":"user","content":"x"}]`:                                           false,
-		`[{"type":"message","id":"msg_1","role":"assistant","content":[]}]`:         false,
-		`[{"type":"item_reference","id":"msg_1"}]`:                                  true,
+		`"hello"`:                         false,
+		`[{"role":"user","content":"x"}]`: false,
+		`[{"type":"message","id":"msg_1","role":"assistant","content":[]}]`: false,
+		`[{"type":"item_reference","id":"msg_1"}]`:                          true,
 		`[{"id":"msg_1"}]`:                                                          true,
 		`[{"type":null,"id":"msg_1"}]`:                                              true,
 		`[{"role":"user"},{"\u0069d":"rs_1"}]`:                                      true,
@@ -270,10 +270,12 @@ func sameModel(t *testing.T, body []byte, model string, members map[string][]jso
 	}
 }
 
-func BenchmarkScan400B(b *testing.B)  { benchScan(b, []byte(chatBody)) }
-func BenchmarkScan41KB(b *testing.B)  { benchScan(b, bigBody(41<<10)) }
-func BenchmarkScan1MB(b *testing.B)   { benchScan(b, bigBody(1<<20)) }
-func BenchmarkScanEsc1M(b *testing.B) { benchScan(b, []byte(`{"model":"m","x":"`+strings.Repeat(`\n`, 1<<19)+`"}`)) }
+func BenchmarkScan400B(b *testing.B) { benchScan(b, []byte(chatBody)) }
+func BenchmarkScan41KB(b *testing.B) { benchScan(b, bigBody(41<<10)) }
+func BenchmarkScan1MB(b *testing.B)  { benchScan(b, bigBody(1<<20)) }
+func BenchmarkScanEsc1M(b *testing.B) {
+	benchScan(b, []byte(`{"model":"m","x":"`+strings.Repeat(`\n`, 1<<19)+`"}`))
+}
 
 func bigBody(n int) []byte {
 	return []byte(`{"model":"grok-4","messages":[{"role":"user","content":"` + strings.Repeat("Lorem ipsum dolor sit amet. ", n/28) + `"}],"stream":true}`)

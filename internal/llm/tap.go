@@ -167,6 +167,9 @@ func (t *Tap) Result() Result {
 	var ok bool
 	r.Usage, r.Flawed, ok = Convert(t.cfg.Kind, t.cfg.Family, raw)
 	r.Raw = string(raw)
+	if r.ServiceTier == "" && t.cfg.Family == gatehouse.FamilyMessages {
+		r.ServiceTier = tierWithin(raw)
+	}
 	r.Seen = ok && (t.final || r.Terminal || !t.cfg.SSE)
 	t.unreported(&r)
 	return r

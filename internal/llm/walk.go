@@ -87,6 +87,17 @@ func text(v []byte) string {
 	return unquote(v[1 : len(v)-1])
 }
 
+// tierText is text for the few words that recur in every answer: they cost no
+// allocation.
+func tierText(v []byte) string {
+	for _, known := range [...]string{"default", "standard", "priority", "flex", "auto"} {
+		if isText(v, known) {
+			return known
+		}
+	}
+	return text(v)
+}
+
 // isText compares a JSON string that holds no escapes.
 func isText(v []byte, s string) bool {
 	return len(v) == len(s)+2 && v[0] == '"' && string(v[1:len(v)-1]) == s

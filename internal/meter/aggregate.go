@@ -52,27 +52,35 @@ func (c *column) keeps() bool { return percentiles[c.agg] != 0 || c.agg == "COUN
 
 // acc accumulates one column of one bucket of one group. Sums are exact.
 type acc struct {
-	sum, n   int64
+	sum, n int64
+	more   *spread // for what sums cannot tell
+}
+
+// spread is how the values lie.
+type spread struct {
 	min, max int64
 	mean, m2 float64
 	all      []int64
 }
 
 func (a *acc) add(c *column, v, items int64) {
-	if a.n == 0 || v < a.min {
-		a.min = v
-	}
-	if a.n == 0 || v > a.max {
-		a.max = v
-	}
 	a.sum = addClamped(a.sum, v)
 	a.n += items
+	if c.additive(false) {
+		return
+	}
+	m := a.more
+	if m == nil {
+		m = &spread{min: v, max: v}
+		a.more = m
+	}
+	m.min, m.max = min(m.min, v), max(m.max, v)
 	// Welford's update: stable where the sum of squares would cancel.
-	d := float64(v) - a.mean
-	a.mean += d / float64(a.n)
-	a.m2 += d * (float64(v) - a.mean)
+	d := float64(v) - m.mean
+	m.mean += d / float64(a.n)
+	m.m2 += d * (float64(v) - m.mean)
 	if c.keeps() {
-		a.all = append(a.all, v)
+		m.all = append(m.all, v)
 	}
 }
 
@@ -99,56 +107,87 @@ func (a *acc) result(c *column) float64 {
 	case "AVG":
 		return float64(a.sum) / float64(a.n) / scale
 	case "VAR":
-		return a.m2 / float64(a.n) / scale / scale
+		return a.more.m2 / float64(a.n) / scale / scale
 	case "STD":
-		return math.Sqrt(a.m2/float64(a.n)) / scale
+		return math.Sqrt(a.more.m2/float64(a.n)) / scale
 	case "MIN":
-		return float64(a.min) / scale
+		return float64(a.more.min) / scale
 	case "MAX":
-		return float64(a.max) / scale
+		return float64(a.more.max) / scale
 	case "COUNT_DISTINCT":
-		slices.Sort(a.all)
-		return float64(len(slices.Compact(slices.Clone(a.all))))
+		slices.Sort(a.more.all)
+		return float64(len(slices.Compact(slices.Clone(a.more.all))))
 	case "SUM":
 		return float64(a.sum) / scale
 	}
-	slices.Sort(a.all)
-	rank := int(math.Ceil(percentiles[c.agg]*float64(len(a.all)))) - 1
-	return float64(a.all[max(rank, 0)]) / scale
+	slices.Sort(a.more.all)
+	rank := int(math.Ceil(percentiles[c.agg]*float64(len(a.more.all)))) - 1
+	return float64(a.more.all[max(rank, 0)]) / scale
 }
 
-// group is one series in the making: sparse, since most keys are idle in most
-// buckets.
+// group is one series in the making. Few buckets are kept densely; of many,
+// most are empty for most keys, and those are kept in a map.
 type group struct {
 	values []string
-	points map[int][]acc
+	dense  []acc
+	sparse map[int][]acc
+}
+
+// maxDense bounds what an idle group costs: accumulators.
+const maxDense = 128
+
+// at is the accumulators of a bucket; nil when there are none and none are to be made.
+func (g *group) at(bucket, columns int, fresh bool) []acc {
+	if g.dense != nil {
+		return g.dense[bucket*columns : (bucket+1)*columns]
+	}
+	p := g.sparse[bucket]
+	if p == nil && fresh {
+		p = make([]acc, columns)
+		g.sparse[bucket] = p
+	}
+	return p
 }
 
 // table is every group.
 type table struct {
+	buckets int
 	columns []column
 	groups  map[string]*group
-	most    int  // groups held at once
-	cut     bool // some were not
-	kept    int  // values held for percentiles
+	key     []byte // of the item at hand, values ended by zeros
+	most    int    // groups held at once
+	cut     bool   // some were not
+	kept    int    // values held for percentiles
 }
 
-func (t *table) add(values []string, bucket int, it *item) error {
-	key := strings.Join(values, "\x00")
-	g := t.groups[key]
+// group finds the group of the key; nil when there are too many already.
+func (t *table) group(by []field, it *item) *group {
+	g := t.groups[string(t.key)]
+	if g != nil {
+		return g
+	}
+	if len(t.groups) >= t.most {
+		t.cut = true
+		return nil
+	}
+	g = &group{}
+	if n := t.buckets * len(t.columns); n <= maxDense {
+		g.dense = make([]acc, n)
+	} else {
+		g.sparse = map[int][]acc{}
+	}
+	for _, f := range by {
+		g.values = append(g.values, strings.Clone(it.text(f)))
+	}
+	t.groups[string(t.key)] = g
+	return g
+}
+
+func (t *table) add(g *group, bucket int, it *item) error {
 	if g == nil {
-		if len(t.groups) >= t.most {
-			t.cut = true
-			return nil
-		}
-		g = &group{values: slices.Clone(values), points: map[int][]acc{}}
-		t.groups[key] = g
+		return nil
 	}
-	p := g.points[bucket]
-	if p == nil {
-		p = make([]acc, len(t.columns))
-		g.points[bucket] = p
-	}
+	p := g.at(bucket, len(t.columns), true)
 	for i := range t.columns {
 		c := &t.columns[i]
 		v, ok := c.value(it)

@@ -67,7 +67,7 @@ func (a Analysis) Analyze(v AnalysisView, team gatehouse.ID, q gatehouse.UsageQu
 	if err != nil {
 		return gatehouse.UsageAnswer{}, err
 	}
-	t := &table{columns: p.columns, groups: map[string]*group{}, most: maxHeldGroups}
+	t := &table{buckets: len(p.starts), columns: p.columns, groups: map[string]*group{}, most: maxHeldGroups}
 	if err := a.scan(v, team, p, t, now); err != nil {
 		return gatehouse.UsageAnswer{}, err
 	}
@@ -305,11 +305,11 @@ func (p *plan) take(t *table, it *item) error {
 		}
 	}
 	at := sort.Search(len(p.starts), func(i int) bool { return p.starts[i].After(it.at) }) - 1
-	values := make([]string, len(p.groupBy))
-	for i, f := range p.groupBy {
-		values[i] = it.text(f)
+	t.key = t.key[:0]
+	for _, f := range p.groupBy {
+		t.key = append(append(t.key, it.text(f)...), 0)
 	}
-	return t.add(values, max(at, 0), it)
+	return t.add(t.group(p.groupBy, it), max(at, 0), it)
 }
 
 // answer makes dense series of the largest groups by the first value, largest
@@ -322,8 +322,10 @@ func (a Analysis) answer(v AnalysisView, p *plan, t *table) gatehouse.UsageAnswe
 	var all []ranked
 	for _, g := range t.groups {
 		r := ranked{g, 0}
-		for _, i := range sortedBuckets(g.points) {
-			r.total += g.points[i][0].result(&p.columns[0])
+		for i := range p.starts {
+			if accs := g.at(i, len(p.columns), false); accs != nil {
+				r.total += accs[0].result(&p.columns[0])
+			}
 		}
 		all = append(all, r)
 	}
@@ -341,26 +343,13 @@ func (a Analysis) answer(v AnalysisView, p *plan, t *table) gatehouse.UsageAnswe
 	return out
 }
 
-// sortedBuckets makes sums of floats come out the same every time.
-func sortedBuckets(points map[int][]acc) []int {
-	var is []int
-	for i := range points {
-		is = append(is, i)
-	}
-	slices.Sort(is)
-	return is
-}
-
 func (p *plan) points(g *group) []gatehouse.UsagePoint {
 	n := len(p.columns)
 	out, flat := make([]gatehouse.UsagePoint, len(p.starts)), make([]float64, len(p.starts)*n)
 	for i, t := range p.starts {
 		out[i] = gatehouse.UsagePoint{Time: t.UTC(), Values: flat[i*n : i*n+n : i*n+n]}
-		accs, ok := g.points[i]
-		for k := range p.columns {
-			if ok {
-				out[i].Values[k] = accs[k].result(&p.columns[k])
-			}
+		for k, a := range g.at(i, n, false) {
+			out[i].Values[k] = a.result(&p.columns[k])
 		}
 	}
 	return out

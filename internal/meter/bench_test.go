@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gatehouse"
+	"gatehouse/internal/store"
 )
 
 // countingFile counts the write calls that the journal makes.
@@ -88,4 +89,43 @@ func BenchmarkShip(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+}
+
+// cellsView yields a month of daily cells of many keys and models.
+type cellsView struct{ rowsView }
+
+func (v *cellsView) UsageCells(s store.UsageScan, yield func(store.UsageCell) error) error {
+	c := store.UsageCell{Requests: 1, Items: 2, Group: make([]string, 2)}
+	c.Units[gatehouse.PromptText], c.Costs[gatehouse.PromptText] = 5, 5
+	for d := s.Start; d.Before(s.End); d = d.Add(s.Width) {
+		for k := range 1_000 {
+			for m := range 10 {
+				c.Start, c.Group[0], c.Group[1] = d, keyNames[k], keyNames[m]
+				if err := yield(c); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+var keyNames = func() (names []string) {
+	for range 1_000 {
+		names = append(names, gatehouse.NewID().String())
+	}
+	return names
+}()
+
+// 300,000 cells in 10,000 groups.
+func BenchmarkAnalyzeCells(b *testing.B) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	q := gatehouse.UsageQuery{Start: start, End: start.AddDate(0, 0, 30), Zone: time.UTC, Unit: gatehouse.UnitDay, GroupBy: []string{"api_key_id", "model"},
+		Values: []gatehouse.UsageValue{{Name: "usd", Aggregation: "SUM"}, {Name: "billing_items", Aggregation: "COUNT"}}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Analyze(&cellsView{}, fixedID(1), q, start); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

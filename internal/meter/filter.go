@@ -107,7 +107,7 @@ func (p *parser) factor() (c clause, err error) {
 	}
 	known := false
 	if c.field, known = filterFields[name]; !known {
-		return c, p.fail(at, "%s Unknown field %q", refusal, clipText(name))
+		return c, gatehouse.Errorf(gatehouse.InvalidArgument, "%s Unknown field %q, filter position %d", refusal, clipText(name), at+1)
 	}
 	p.pos += len(name) + 1
 	at = p.pos

@@ -65,7 +65,7 @@ func (o *Options) defaults() {
 // Journal is a gateway's write-ahead log of usage. Its methods may be called
 // from many goroutines.
 //
-// Three locks, always taken in the order smu, wmu, mu: one goroutine syncs, one
+// Locks are always taken in the order smu, wmu, mu: one goroutine syncs, one
 // writes, and whoever comes meanwhile appends under mu and finds, when its turn
 // comes, that its frame went along. Writing one at a time and in order is what
 // makes "first bad checksum" mean "end": with concurrent writes a crash could
@@ -78,6 +78,7 @@ type Journal struct {
 
 	smu sync.Mutex // fsync
 	wmu sync.Mutex // write
+	cmu sync.Mutex // create a segment; taken after wmu and before mu
 	mu  sync.Mutex // everything below
 
 	segs     []*segment // on disk, oldest first; the last takes frames
@@ -288,6 +289,7 @@ func (j *Journal) release(done bool) {
 	if j.spare != nil {
 		j.spare.f.Close()
 		os.Remove(j.spare.path)
+		j.spare = nil
 	}
 	j.lock.Close()
 }

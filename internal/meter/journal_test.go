@@ -96,6 +96,9 @@ func TestAClosedRequestBecomesOneRow(t *testing.T) {
 		if err := e.Close(cl); err != nil { // settle may run twice
 			t.Fatal(err)
 		}
+		if n := j.Stats().Open; n != 0 {
+			t.Errorf("%d requests open", n)
+		}
 		sink := newMemorySink()
 		drain(t, NewShipper(j, sink, ShipperOptions{}))
 		want := join(fixedID(9), &open, &cl)
@@ -457,5 +460,76 @@ func TestConcurrentRequestsAreEachCountedOnce(t *testing.T) {
 	drain(t, s)
 	if len(sink.rows) != workers*each || sink.repeats != 0 || len(sink.objects) != workers*each/10 {
 		t.Errorf("%d rows, %d repeats, %d objects", len(sink.rows), sink.repeats, len(sink.objects))
+	}
+}
+
+// What a power cut would take back must not be a row already.
+func TestOnlySyncedRecordsAreShipped(t *testing.T) {
+	j := openJournal(t, t.TempDir(), Options{SyncEvery: time.Hour})
+	sink := newMemorySink()
+	s := NewShipper(j, sink, ShipperOptions{})
+	for range 2 {
+		if err := begin(t, j, newOpen()).Close(sampleClose()); err != nil {
+			t.Fatal(err)
+		}
+		if more, err := s.round(t.Context()); more || err != nil || len(sink.rows) != 0 {
+			t.Fatal("shipped before the fsync", more, err, len(sink.rows))
+		}
+	}
+	if err := j.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.round(t.Context()); err != nil || len(sink.rows) != 2 {
+		t.Error(err, len(sink.rows))
+	}
+}
+
+// A long request whose segment went away while it ran is still in the journal.
+func TestALongRequestSurvivesTheTrimmingOfItsSegment(t *testing.T) {
+	dir, sink := t.TempDir(), newMemorySink()
+	j := openJournal(t, dir, Options{SegmentSize: MinSegmentSize})
+	long := begin(t, j, newOpen())
+	long.Progress(17)
+	s := NewShipper(j, sink, ShipperOptions{})
+	for range 4 {
+		for range 1_000 {
+			if err := begin(t, j, newOpen()).Close(sampleClose()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		drain(t, s)
+	}
+	if j.segs[0].seq == 0 {
+		t.Error("the first segment is still there")
+	}
+	j.Close()
+	drain(t, NewShipper(openJournal(t, dir, Options{}), sink, ShipperOptions{}))
+	if r := sink.rows[long.ID()]; r.Outcome != gatehouse.Interrupted || r.Usage[gatehouse.CompletionText] != 17 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// Damage in the middle is kept for a person to look at; the rest is read.
+func TestADamagedSegmentIsPutAside(t *testing.T) {
+	dir, sink := t.TempDir(), newMemorySink()
+	j := openJournal(t, dir, Options{SegmentSize: MinSegmentSize})
+	for range 1_000 {
+		if err := begin(t, j, newOpen()).Close(sampleClose()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path, n := j.segs[0].path, len(j.segs)
+	j.Close()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err == nil {
+		_, err = f.WriteAt([]byte{0xff, 0xff}, MinSegmentSize-MinSegmentSize/8)
+		f.Close()
+	}
+	if err != nil || n < 3 {
+		t.Fatal(err, n)
+	}
+	drain(t, NewShipper(openJournal(t, dir, Options{}), sink, ShipperOptions{}))
+	if _, err := os.Stat(path + ".damaged"); err != nil || len(sink.rows) < 900 {
+		t.Error(err, len(sink.rows))
 	}
 }

@@ -117,10 +117,12 @@ func (s *Shipper) Drain(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return gatehouse.Errorf(gatehouse.DeadlineExceeded, "usage is left to ship").Because(ctx.Err())
 		}
-		if err != nil {
-			pause(ctx, wait)
-			wait = min(2*wait, lastRetry)
+		if err == nil {
+			wait = firstRetry
+			continue
 		}
+		pause(ctx, wait)
+		wait = min(2*wait, lastRetry)
 	}
 }
 

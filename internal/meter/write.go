@@ -44,8 +44,11 @@ func (j *Journal) rotate() {
 	nudge(j.kick)
 }
 
-// makeSpare creates the next segment unless it is there.
+// makeSpare creates the next segment unless it is there. One goroutine creates
+// at a time, so that sequence numbers and order of use agree.
 func (j *Journal) makeSpare() error {
+	j.cmu.Lock()
+	defer j.cmu.Unlock()
 	j.mu.Lock()
 	if j.spare != nil || j.closed {
 		j.mu.Unlock()
@@ -61,7 +64,7 @@ func (j *Journal) makeSpare() error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.spare != nil || j.closed || seq < j.lastSeq() { // somebody was faster
+	if j.closed {
 		f.Close()
 		return os.Remove(path)
 	}

@@ -2,7 +2,6 @@ package serve
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,8 +15,6 @@ import (
 	"gatehouse"
 	"gatehouse/internal/audit"
 	"gatehouse/internal/control"
-	"gatehouse/internal/feed"
-	"gatehouse/internal/meter"
 	"gatehouse/internal/secret"
 	"gatehouse/internal/store"
 	"gatehouse/internal/store/sqlite"
@@ -79,13 +76,8 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (*house, error) {
 	}
 	h.service = control.New(control.Config{
 		Store: h.store, Brand: cfg.Brand, Now: h.now, Sealer: h.keys, Logger: log, Tester: tester{},
-		Propagated: feed.Propagated, Analyze: analyze,
 	})
 	return h, nil
-}
-
-func analyze(v store.View, team gatehouse.ID, q gatehouse.UsageQuery, now time.Time) (gatehouse.UsageAnswer, error) {
-	return meter.Analyze(v, team, q, now)
 }
 
 func (h *house) checkpointKeys() error {
@@ -183,8 +175,10 @@ func (h *house) checkpoint(last int64) (int64, error) {
 	return tree.Size, writeFile(filepath.Join(h.cfg.Data, checkpointFile), msg, 0o600)
 }
 
-// verifyKey is what gateways check batches with.
-func (h *house) verifyKey() ed25519.PublicKey { return h.keys.Public() }
+// verifyBatch is how a gateway checks what the feed sends.
+func (h *house) verifyBatch(msg, sig []byte) bool {
+	return secret.VerifyBatch(h.keys.Public(), msg, sig)
+}
 
 // writeFile replaces a file whole: a reader sees the old one or the new.
 func writeFile(path string, content []byte, mode fs.FileMode) error {

@@ -78,8 +78,10 @@ func Open(ctx context.Context, path string, opts Options) (_ *DB, err error) {
 	if err != nil {
 		return nil, err
 	}
-	db.Store, err = sqlstore.Open(ctx, writer, reader, dialect(), opts)
-	return db, err
+	if db.Store, err = sqlstore.Open(ctx, writer, reader, dialect(), opts); err != nil {
+		return nil, err
+	}
+	return db, nil
 }
 
 // Close implements [store.Store].

@@ -54,6 +54,7 @@ type session struct {
 	conn  *sql.Conn
 	d     *Dialect
 	stmts map[query]*sql.Stmt
+	open  map[query]bool // being iterated over
 }
 
 // stmtsMax bounds a session's cache: filters make a few dozen texts, and a
@@ -65,14 +66,15 @@ func newSession(ctx context.Context, db *sql.DB, d *Dialect) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &session{conn: conn, d: d, stmts: map[query]*sql.Stmt{}}, nil
+	return &session{conn: conn, d: d, stmts: map[query]*sql.Stmt{}, open: map[query]bool{}}, nil
 }
 
 func (s *session) prepare(q query) (*sql.Stmt, error) {
 	if st, ok := s.stmts[q]; ok {
 		return st, nil
 	}
-	if len(s.stmts) >= stmtsMax {
+	// A statement in use must not be closed under its rows.
+	if len(s.stmts) >= stmtsMax && len(s.open) == 0 {
 		s.forget()
 	}
 	st, err := s.conn.PrepareContext(context.Background(), s.d.text(q))
@@ -122,13 +124,29 @@ func (s *session) one(q query, args []any, into ...any) (found bool, err error) 
 	return err == nil, err
 }
 
+// borrow lends a statement for an iteration. A callback that iterates over the
+// same text gets another: run twice at once, a statement starts over.
+func (s *session) borrow(q query) (st *sql.Stmt, release func(), err error) {
+	if s.open[q] {
+		st, err = s.conn.PrepareContext(context.Background(), s.d.text(q))
+		return st, func() { st.Close() }, err
+	}
+	st, err = s.prepare(q)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.open[q] = true
+	return st, func() { delete(s.open, q) }, nil
+}
+
 // each calls row for every row until it returns false. Scans that may be long
 // pass the caller's context.
 func (s *session) each(ctx context.Context, q query, args []any, row func(*sql.Rows) (more bool, err error)) error {
-	st, err := s.prepare(q)
+	st, release, err := s.borrow(q)
 	if err != nil {
 		return err
 	}
+	defer release()
 	rows, err := st.QueryContext(ctx, args...)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package sqlstore
 
 import (
 	"database/sql"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,11 +69,15 @@ func (v *view) Keys(q store.KeyList) ([]*gatehouse.Key, error) {
 	return listFrom(v, &keyTable, sql, f.args, q.Limit)
 }
 
-// keysByACL walks the list of keys that hold the first entry, in page order,
+// keysByACL walks the list of keys that hold the rarest entry, in page order,
 // and asks the same lists for the others.
 func (v *view) keysByACL(q store.KeyList, f filter) ([]*gatehouse.Key, error) {
-	f.add("a.team_id = ? AND a.entry = ?", q.Team.String(), q.ACL[0])
-	for _, entry := range q.ACL[1:] {
+	acl, err := v.rarestFirst(q)
+	if err != nil {
+		return nil, err
+	}
+	f.add("a.team_id = ? AND a.entry = ?", q.Team.String(), acl[0])
+	for _, entry := range acl[1:] {
 		f.add(`EXISTS (SELECT 1 FROM api_key_acls b WHERE b.team_id = a.team_id AND b.entry = ? AND b.created_us = a.created_us AND b.id = a.id)`, entry)
 	}
 	f.after(q.After, "a.")
@@ -81,7 +86,26 @@ func (v *view) keysByACL(q store.KeyList, f filter) ([]*gatehouse.Key, error) {
 	return listFrom(v, &keyTable, sql, f.args, q.Limit)
 }
 
+// commonACL is from how many keys on an entry counts as common: between two
+// common ones it hardly matters which leads.
+const commonACL = 1000
+
+// rarestFirst orders a filter's entries by how many of the team's keys hold
+// them.
+func (v *view) rarestFirst(q store.KeyList) ([]string, error) {
+	counts := map[string]int{}
+	for _, entry := range q.ACL {
+		var n int
+		if _, err := v.sess.one(countACL, []any{q.Team.String(), entry, commonACL}, &n); err != nil {
+			return nil, failed(err)
+		}
+		counts[entry] = n
+	}
+	return slices.SortedStableFunc(slices.Values(q.ACL), func(a, b string) int { return counts[a] - counts[b] }), nil
+}
+
 const (
+	countACL  query = `SELECT COUNT(*) FROM (SELECT 1 FROM api_key_acls WHERE team_id = ? AND entry = ? LIMIT ?) AS some`
 	deleteACL query = `DELETE FROM api_key_acls WHERE team_id = ? AND entry = ? AND created_us = ? AND id = ?`
 	insertACL       = `INSERT INTO api_key_acls (team_id, entry, created_us, id) VALUES (?, ?, ?, ?)`
 	// aclRows bounds the rows of one insert, and so the number of statements

@@ -90,7 +90,8 @@ func submit[T any](s *Store, ctx context.Context, to chan<- T, what T) error {
 	}
 }
 
-// run is the writer. Updates that wait go before any job.
+// run is the writer. Updates that wait go before jobs; after a group one job
+// may run, so that updates without end do not keep usage out for ever.
 func (s *Store) run() {
 	defer close(s.done)
 	for {
@@ -99,6 +100,7 @@ func (s *Store) run() {
 			return
 		case m := <-s.updates:
 			s.group(s.gather(m))
+			s.jobIfAny()
 			continue
 		default:
 		}
@@ -107,9 +109,18 @@ func (s *Store) run() {
 			return
 		case m := <-s.updates:
 			s.group(s.gather(m))
+			s.jobIfAny()
 		case j := <-s.jobs:
 			s.job(j)
 		}
+	}
+}
+
+func (s *Store) jobIfAny() {
+	select {
+	case j := <-s.jobs:
+		s.job(j)
+	default:
 	}
 }
 

@@ -1,0 +1,62 @@
+package client
+
+import (
+	"context"
+	"net/http"
+
+	"gatehouse"
+	"gatehouse/gen/admin"
+)
+
+const (
+	clusters = "/admin/v1/clusters"
+	gateways = "/admin/v1/gateways"
+)
+
+// ListClusters implements gatehouse.Fleet.
+func (c *Client) ListClusters(ctx context.Context, p gatehouse.Page) ([]*gatehouse.Cluster, string, error) {
+	size, after := page(p)
+	out, err := call[admin.ListClustersResponse](ctx, c, request{method: http.MethodGet, path: clusters,
+		query: &admin.ListClustersRequest{PageSize: size, PageToken: after}})
+	return each(out.GetClusters(), clusterFrom), out.GetNextPageToken(), err
+}
+
+// CreateCluster adds a cluster; AlreadyExists when there is one of the name or label.
+func (c *Client) CreateCluster(ctx context.Context, x *gatehouse.Cluster) (*gatehouse.Cluster, error) {
+	return one(clusterFrom)(call[admin.Cluster](ctx, c, request{method: http.MethodPost, path: clusters, body: clusterTo(x)}))
+}
+
+// PutCluster implements gatehouse.Fleet.
+func (c *Client) PutCluster(ctx context.Context, x *gatehouse.Cluster) (*gatehouse.Cluster, error) {
+	return one(clusterFrom)(upsert[admin.Cluster](ctx, c, clusters, x.Name, clusterTo(x),
+		&admin.UpdateClusterRequest{FieldMask: mask(writable((*admin.Cluster)(nil)))}))
+}
+
+// ListGateways implements gatehouse.Fleet.
+func (c *Client) ListGateways(ctx context.Context, p gatehouse.Page) ([]*gatehouse.Gateway, string, error) {
+	size, after := page(p)
+	out, err := call[admin.ListGatewaysResponse](ctx, c, request{method: http.MethodGet, path: gateways,
+		query: &admin.ListGatewaysRequest{PageSize: size, PageToken: after}})
+	return each(out.GetGateways(), gatewayFrom), out.GetNextPageToken(), err
+}
+
+// ForgetGateway implements gatehouse.Fleet.
+func (c *Client) ForgetGateway(ctx context.Context, gateway gatehouse.ID) error {
+	_, err := call[admin.ForgetGatewayResponse](ctx, c, request{method: http.MethodDelete, path: under(gateways, gateway.String())})
+	return err
+}
+
+func clusterTo(x *gatehouse.Cluster) *admin.Cluster {
+	return &admin.Cluster{Name: x.Name, Address: x.Address}
+}
+
+func clusterFrom(x *admin.Cluster) *gatehouse.Cluster {
+	return &gatehouse.Cluster{Name: x.Name, Address: x.Address, Declared: x.Declared, Revision: revision(x.Revision)}
+}
+
+func gatewayFrom(g *admin.Gateway) *gatehouse.Gateway {
+	return &gatehouse.Gateway{
+		ID: id(g.Id), Cluster: g.Cluster, Version: g.Version, Joined: moment(g.Joined), LastSeen: moment(g.LastSeen),
+		Enforced: revision(g.Enforced), Problem: g.Problem, Lease: moment(g.Lease), Forgotten: g.Forgotten,
+	}
+}

@@ -1,0 +1,49 @@
+// Package xai is the dialect of xAI's Management API: /auth, /audit and
+// /v1/billing/teams. Every method decodes, calls one contract and encodes;
+// what may be done and what is valid is decided behind the contract.
+package xai
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"gatehouse/gen/auditlog"
+	"gatehouse/gen/authmgmt"
+	"gatehouse/gen/billing"
+	"gatehouse/internal/api"
+)
+
+// Handler serves this face alone.
+func Handler(b api.Backend, o api.Options) http.Handler { return api.New(b, o, Face()) }
+
+// Face is this dialect for api.New.
+func Face() api.Face {
+	return api.Face{
+		Services: []protoreflect.ServiceDescriptor{
+			authmgmt.File_auth_mgmt_auth_proto.Services().ByName("AuthManagement"),
+			auditlog.File_audit_audit_proto.Services().ByName("AuditLog"),
+			billing.File_prod_mc_billing_billing_proto.Services().ByName("UISvc"),
+		},
+		Register: register,
+		// xAI writes acls in requests and aclStrings in answers, and scripts
+		// send back what they were given (wire.md §10.1, 2).
+		Aliases: map[protoreflect.FullName]map[string]string{
+			"auth_mgmt.ApiKey":              {"acls": "acl_strings"},
+			"auth_mgmt.CreateApiKeyRequest": {"aclStrings": "acls", "acl_strings": "acls"},
+		},
+	}
+}
+
+func register(mux *runtime.ServeMux) error {
+	ctx := context.Background()
+	if err := authmgmt.RegisterAuthManagementHandlerServer(ctx, mux, auth{}); err != nil {
+		return err
+	}
+	if err := auditlog.RegisterAuditLogHandlerServer(ctx, mux, audit{}); err != nil {
+		return err
+	}
+	return billing.RegisterUISvcHandlerServer(ctx, mux, usage{})
+}

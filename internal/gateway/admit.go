@@ -1,0 +1,348 @@
+package gateway
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"gatehouse"
+	"gatehouse/internal/feed"
+	"gatehouse/internal/limit"
+	"gatehouse/internal/llm"
+	"gatehouse/internal/meter"
+)
+
+// admitted is a request that may be dispatched, and where to. Only admit makes
+// one, and forward takes nothing else.
+type admitted struct {
+	catalogue *feed.Catalogue
+	team      *gatehouse.Team
+	legs      []leg // in the order to try; empty for routes answered here
+}
+
+// leg is one way to answer: an upstream for a model that the key may use.
+type leg struct {
+	model string // canonical; empty for what hangs below an object
+	as    string // what the upstream calls it
+	up    *gatehouse.Upstream
+}
+
+// admit judges a request by what the replica knows. The order is that of cost:
+// nothing is read before the credential has shape, and no body before the key
+// may use the route.
+func (c *call) admit() (*admitted, *refusal) {
+	route, match := llm.Classify(c.r.Method, c.r.URL.EscapedPath())
+	c.route, c.style = route, route.Style
+	if c.style == llm.StyleXAI && c.g.c.OpenAIErrors {
+		c.style = llm.StyleOpenAI
+	}
+	if no := c.authenticate(); no != nil {
+		return nil, no
+	}
+	switch match {
+	case llm.NoRoute:
+		return nil, refuse(llm.Missing, "There is no route "+clip(c.r.Method+" "+c.r.URL.Path)+" here.")
+	case llm.WrongMethod:
+		return nil, refuse(llm.MethodNotAllowed, "This route takes "+route.Allow+".")
+	}
+	if e := route.Endpoint; e != "" && !c.key.AllowsEndpoint(e) {
+		return nil, refuse(llm.Denied, llm.EndpointDeniedText(e))
+	}
+	if !target(c.r.URL.RawQuery) {
+		return nil, refuse(llm.Invalid, "The query holds characters that must be escaped.")
+	}
+	a, no := c.judge()
+	if no == nil {
+		no = c.limit()
+	}
+	if no != nil {
+		return nil, no
+	}
+	c.g.used.touch(c.key.ID(), c.key.Last4(), c.start)
+	return a, nil
+}
+
+// authenticate finds the key and says whether it may be used at all.
+func (c *call) authenticate() *refusal {
+	g := c.g
+	presented, err := llm.Credential(c.r.Header)
+	if err != nil {
+		return refusalOf(err)
+	}
+	bad := func() *refusal { return refuse(llm.BadKey, llm.BadKeyText(presented)) }
+	if !g.shaped(presented) {
+		return bad()
+	}
+	replica := g.c.Replica
+	if !replica.Fresh(c.start) {
+		return refuse(llm.NotReady, "This gateway cannot tell yet. Please retry.").wait(time.Second)
+	}
+	key, ok := replica.Lookup(gatehouse.DigestOf(presented))
+	if !ok {
+		return bad()
+	}
+	c.key, c.known = key, true
+	return c.usable(replica)
+}
+
+// shaped checks length, prefix, alphabet and checksum before anything is
+// looked up. A management key has shape and is none of ours.
+func (g *Gateway) shaped(presented string) bool {
+	token, err := gatehouse.ParseToken(g.c.Brand, presented)
+	if err == nil {
+		return token.Plane() == gatehouse.Inference
+	}
+	ours := strings.HasPrefix(presented, g.c.Brand+"k_") || strings.HasPrefix(presented, g.c.Brand+"m_")
+	return g.c.Foreign && !ours && len(presented) <= maxForeign
+}
+
+// maxForeign bounds imported keys; the longest known has about 200 characters.
+const maxForeign = 512
+
+// usable names the first reason why the key may not be used now.
+func (c *call) usable(replica *feed.Replica) *refusal {
+	team, ok := c.key.Team()
+	if !ok {
+		return refuse(llm.NotReady, "This gateway does not know the team of this API key yet. Please retry.").wait(time.Second)
+	}
+	addr := c.g.clientAddr(c.r)
+	c.clientIP = addr.String()
+	switch c.key.State(replica.Now(c.start)) {
+	case feed.Blocked:
+		return refuse(llm.Denied, "The API key "+c.redacted()+" is blocked.")
+	case feed.Disabled:
+		return refuse(llm.Denied, "The API key "+c.redacted()+" is disabled.")
+	case feed.Expired:
+		return refuse(llm.Denied, "The API key "+c.redacted()+" has expired.")
+	}
+	switch {
+	case team.Blocked:
+		return refuse(llm.Denied, "The team "+team.ID.String()+" is blocked.")
+	case !c.key.AllowedFrom(addr):
+		return refuse(llm.Denied, "The API key "+c.redacted()+" may not be used from the IP address "+c.clientIP+".")
+	case c.key.Strict() && !replica.Leased(c.g.c.Now()):
+		// The clock is read after the look-up: a process that was paused between
+		// the two finds its lease gone.
+		return refuse(llm.NotReady, "This gateway has lost touch with its control plane, and the API key is strict. Please retry.").wait(time.Second)
+	}
+	return nil
+}
+
+func (c *call) redacted() string {
+	return gatehouse.Redact(c.g.c.Brand, gatehouse.Inference, c.key.Last4())
+}
+
+// judge reads the body and finds where the request may go.
+func (c *call) judge() (*admitted, *refusal) {
+	team, _ := c.key.Team()
+	a := &admitted{catalogue: c.key.Catalogue(), team: team}
+	if no := c.readBody(); no != nil {
+		return nil, no
+	}
+	scan, err := llm.Scan(&c.route, c.r.Header.Get("Content-Type"), c.body)
+	if err != nil {
+		return nil, refusalOf(err)
+	}
+	c.scan = scan
+	var no *refusal
+	switch c.route.Op {
+	case llm.Create, llm.CountTokens, llm.Tokenize:
+		no = c.judgeModel(a)
+	case llm.Get, llm.Delete, llm.Cancel, llm.InputItems:
+		no = c.judgeObject(a)
+	}
+	return a, no
+}
+
+// judgeModel resolves the model and checks the key's ACL on what will be
+// dispatched, never on the name that was written.
+func (c *call) judgeModel(a *admitted) *refusal {
+	if no := c.unmeterable(); no != nil {
+		return no
+	}
+	m, alias, ok := a.catalogue.Resolve(c.scan.Model)
+	if !ok {
+		return c.noModel()
+	}
+	c.model = m.Name
+	if !c.key.AllowsModel(m.Name) {
+		return refuse(llm.Denied, llm.ModelDeniedText(c.redacted(), m.Name))
+	}
+	if no := c.serveable(a, m.Name); no != nil || c.route.Local {
+		return no
+	}
+	pinned, no := c.pinned()
+	if no != nil {
+		return no
+	}
+	a.legs = c.plan(a.catalogue, m.Name, a.legs)
+	if alias != nil {
+		for _, name := range alias.Fallbacks {
+			if c.key.AllowsModel(name) && c.serveable(a, name) == nil {
+				a.legs = c.plan(a.catalogue, name, a.legs)
+			}
+		}
+	}
+	if pinned != nil {
+		return a.pin(pinned)
+	}
+	return nil
+}
+
+// unmeterable refuses by name what would cost money that nobody could count.
+func (c *call) unmeterable() *refusal {
+	switch s := &c.scan; {
+	case s.Deferred:
+		return refuse(llm.Invalid, "deferred: deferred completions cannot be metered here; leave it out.")
+	case s.Background:
+		return refuse(llm.Invalid, "background: background responses cannot be metered here; leave it out.")
+	case s.ItemReference:
+		return refuse(llm.Invalid, "input: item references are not accepted, since the owner of an item cannot be checked; send the item or previous_response_id.")
+	}
+	return nil
+}
+
+func (c *call) noModel() *refusal {
+	return refuse(llm.Missing, llm.ModelMissingText(c.scan.Model, c.key.TeamID().String()))
+}
+
+// serveable says whether a model has a price and an upstream of the family.
+func (c *call) serveable(a *admitted, model string) *refusal {
+	family := c.route.Family
+	if !c.route.Local && len(a.catalogue.Routes(model, family)) == 0 {
+		if !served(a.catalogue, model) {
+			return c.noModel()
+		}
+		return refuse(llm.Invalid, "No upstream of the model "+model+" speaks "+string(family)+" ("+c.route.Path+").")
+	}
+	if _, ok := a.catalogue.Price(model, c.start); !ok {
+		return refuse(llm.Invalid, "The model "+model+" has no price in force, so its use cannot be billed. Please ask the administrator of this gateway to set one.")
+	}
+	return nil
+}
+
+// served says whether any upstream answers for a model at all.
+func served(cat *feed.Catalogue, model string) bool {
+	for _, f := range gatehouse.AllFamilies {
+		if len(cat.Routes(model, f)) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// judgeObject finds whose the id in the path is, and sends the request back to
+// the upstream that handed it out.
+func (c *call) judgeObject(a *admitted) *refusal {
+	o, no := c.object(c.route.ObjectID)
+	if no != nil {
+		return no
+	}
+	up, ok := a.catalogue.Upstream(o.UpstreamID)
+	if !ok {
+		return noObject(c.route.ObjectID)
+	}
+	c.model = o.Model
+	if !c.key.AllowsModel(o.Model) {
+		return refuse(llm.Denied, llm.ModelDeniedText(c.redacted(), o.Model))
+	}
+	a.legs = []leg{{model: o.Model, up: up}}
+	return nil
+}
+
+// pinned finds the upstream that a continued response binds the request to.
+func (c *call) pinned() (*meter.Object, *refusal) {
+	var found *meter.Object
+	for _, id := range []string{c.scan.PreviousResponseID, c.scan.Conversation} {
+		if id == "" {
+			continue
+		}
+		o, no := c.object(id)
+		if no != nil {
+			return nil, no
+		}
+		found = &o
+	}
+	return found, nil
+}
+
+// pin keeps the legs of the upstream that has the object. There is no other
+// that could answer.
+func (a *admitted) pin(o *meter.Object) *refusal {
+	legs := a.legs[:0]
+	for _, l := range a.legs {
+		if l.up.ID == o.UpstreamID {
+			legs = append(legs, l)
+		}
+	}
+	if a.legs = legs; len(legs) == 0 {
+		return refuse(llm.Invalid, "previous_response_id: the upstream that has it does not serve this model.")
+	}
+	return nil
+}
+
+// object finds an id that an upstream handed out to this key's team. Another
+// team's and an unknown one are the same: the caller cannot tell which.
+func (c *call) object(id string) (meter.Object, *refusal) {
+	o, ok := c.g.c.Journal.Object(id)
+	if !ok && c.g.c.Lookup != nil {
+		var err error
+		o, err = c.g.c.Lookup(c.r.Context(), id)
+		if ok = err == nil; !ok && !errors.Is(err, gatehouse.NotFound) {
+			return o, refuse(llm.NotReady, "This gateway cannot tell whose object this is. Please retry.").wait(time.Second).because(err)
+		}
+	}
+	if !ok || o.TeamID != c.key.TeamID() {
+		return meter.Object{}, noObject(id)
+	}
+	return o, nil
+}
+
+func noObject(id string) *refusal {
+	return refuse(llm.Missing, "The object "+clip(id)+" does not exist or your team does not have access to it.")
+}
+
+// limit takes the request's place in the key's windows. It comes last, so that
+// a request refused for itself uses nothing up.
+func (c *call) limit() *refusal {
+	estimate := c.scan.EstimatePrompt()
+	reserve := c.key.ReserveTPM()
+	if !c.route.Metered {
+		estimate, reserve = 0, false
+	}
+	if reserve {
+		estimate += c.scan.MaxTokens
+	}
+	c.verdict, c.ticket = c.g.c.Limits.Admit(c.start.Sub(c.g.epoch), limit.Request{
+		Key: c.key.ID(), Limits: c.key.Limits(), Estimate: estimate, Reserve: reserve,
+	})
+	v := &c.verdict
+	if v.OK {
+		return nil
+	}
+	a := v.Requests
+	if v.Limit == "tpm" {
+		a = v.Tokens
+	}
+	text := llm.LimitText(c.key.TeamID().String(), c.model, v.Limit, a.Limit-a.Remaining, a.Limit)
+	return refuse(llm.Limited, text).wait(max(v.RetryAfter, time.Second))
+}
+
+// target refuses what could end a request line early.
+func target(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// clip keeps an echoed value short.
+func clip(s string) string {
+	const most = 96
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "…"
+}

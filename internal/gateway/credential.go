@@ -1,0 +1,47 @@
+package gateway
+
+import (
+	"context"
+	"net"
+	"net/http"
+
+	"gatehouse"
+)
+
+// anthropicVersion is sent when the client names none: a request without it is
+// refused there. It has been the current one since June 2023.
+const anthropicVersion = "2023-06-01"
+
+// SetCredential puts an upstream's credential where its kind wants it.
+// Anthropic's own route takes x-api-key, its OpenAI-compatible one, like
+// everybody else, a bearer token.
+func SetCredential(h http.Header, up *gatehouse.Upstream, family gatehouse.Family) {
+	l := link{up: up}
+	if up.Credential != "" {
+		l.credential = bothWays(up.Credential)
+	}
+	l.authorize(h, family)
+}
+
+// bothWays is a credential bare and as a bearer token.
+func bothWays(credential string) []string { return []string{credential, "Bearer " + credential} }
+
+func (l *link) authorize(h http.Header, family gatehouse.Family) {
+	bare := l.up.Kind == gatehouse.Anthropic && family == gatehouse.FamilyMessages
+	if bare && h["Anthropic-Version"] == nil {
+		h["Anthropic-Version"] = []string{anthropicVersion}
+	}
+	switch {
+	case l.credential == nil:
+	case bare:
+		h["X-Api-Key"] = l.credential[:1:1]
+	default:
+		h["Authorization"] = l.credential[1:2:2]
+	}
+}
+
+// Dialer connects as the gateway does to an upstream: never to an address that
+// the resolved name must not lead to.
+func Dialer(allowPrivate bool) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return (&net.Dialer{Timeout: dialTimeout, Control: guard(allowPrivate)}).DialContext
+}

@@ -1,0 +1,72 @@
+package gateway
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"syscall"
+)
+
+// Address ranges that no upstream may resolve to. The check is made on the
+// address about to be dialled, after name resolution: a name checked earlier
+// can point elsewhere by then.
+var (
+	// private may be dialled when the upstream's record allows it.
+	private = prefixes(
+		"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "100.64.0.0/10",
+		"::1/128", "fc00::/7",
+	)
+	// never holds the metadata services of clouds, which hand out credentials to
+	// whoever asks, and ranges that stand for other addresses or for nothing.
+	never = prefixes(
+		"169.254.0.0/16", "fe80::/10", "100.100.100.200/32", "192.0.0.0/24", "fd00:ec2::/32", "168.63.129.16/32",
+		"0.0.0.0/8", "192.0.2.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+		"::/128", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/32", "2001:db8::/32", "2002::/16", "fec0::/10", "ff00::/8",
+	)
+)
+
+func prefixes(list ...string) []netip.Prefix {
+	out := make([]netip.Prefix, len(list))
+	for i, s := range list {
+		out[i] = netip.MustParsePrefix(s)
+	}
+	return out
+}
+
+// dialable says whether addr may be connected to.
+func dialable(addr netip.Addr, allowPrivate bool) bool {
+	addr = addr.Unmap().WithZone("")
+	return addr.IsValid() && !within(never, addr) && (allowPrivate || !within(private, addr))
+}
+
+func within(list []netip.Prefix, addr netip.Addr) bool {
+	for _, p := range list {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// guard is a net.Dialer's Control.
+func guard(allowPrivate bool) func(network, address string, _ syscall.RawConn) error {
+	return func(_, address string, _ syscall.RawConn) error {
+		ap, err := netip.ParseAddrPort(address)
+		if err != nil || !dialable(ap.Addr(), allowPrivate) {
+			return errForbidden
+		}
+		return nil
+	}
+}
+
+var errForbidden = errors.New("the upstream's name resolves to an address that may not be dialled")
+
+// forbiddenHost checks a literal address: behind a proxy nobody here resolves,
+// so that is all there is to check.
+func forbiddenHost(host string, allowPrivate bool) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && !dialable(addr, allowPrivate)
+}

@@ -1,0 +1,118 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// indirect prepares the way through http.Transport, for what a connection made
+// by hand does not do: HTTP/2 and proxies.
+func (l *link) indirect() error {
+	up := l.up
+	t := &http.Transport{
+		DialContext: l.dialer.DialContext, TLSClientConfig: l.tls,
+		DisableCompression: true, MaxIdleConnsPerHost: maxIdle, IdleConnTimeout: idleFor,
+		MaxResponseHeaderBytes: maxHead, TLSHandshakeTimeout: dialTimeout, Protocols: new(http.Protocols),
+	}
+	t.Protocols.SetHTTP1(up.HTTP != "2")
+	if up.HTTP == "2" {
+		t.Protocols.SetHTTP2(true)
+		t.Protocols.SetUnencryptedHTTP2(l.tls == nil)
+	}
+	if l.tls != nil {
+		l.tls.NextProtos = nil // the transport's own choice
+	}
+	if up.Proxy != "" {
+		proxy, err := url.Parse(up.Proxy)
+		if err != nil || proxy.Host == "" {
+			return errors.New("the upstream's proxy is not a URL")
+		}
+		if forbiddenHost(l.host, up.AllowPrivate) {
+			return errForbidden
+		}
+		t.Proxy = http.ProxyURL(proxy)
+		// The operator named the proxy, which usually stands on a private address;
+		// what the proxy resolves is the proxy's to guard.
+		t.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	}
+	l.transport = t
+	return nil
+}
+
+// sendIndirect sends o through the transport. Its deadlines are a timer that
+// cancels, since a transport has none of its own on reading a body.
+func (x *exchange) sendIndirect(o *order) *lost {
+	ctx, cancel := context.WithCancel(context.Background())
+	timer := time.AfterFunc(x.link.header, func() {
+		x.expired.Store(true)
+		cancel()
+	})
+	x.cancel = func() { timer.Stop(); cancel() }
+	x.mu.Lock()
+	x.timer = timer
+	x.mu.Unlock()
+	x.setDeadline(time.Now().Add(x.link.header))
+	req, err := http.NewRequestWithContext(ctx, o.method, x.link.scheme+"://"+x.link.host+string(x.link.appendTarget(nil, o)), bytes.NewReader(o.body))
+	if err != nil {
+		x.releaseIndirect()
+		return lose(false, err)
+	}
+	req.Header = o.header.Clone()
+	req.Header.Set("Accept-Encoding", "identity")
+	// RoundTrip and not a Client: a Client would follow redirects.
+	resp, err := x.link.transport.RoundTrip(req)
+	if err != nil {
+		gone := lose(!dialFailed(err), err)
+		gone.timeout = gone.timeout || x.expired.Load()
+		x.releaseIndirect()
+		return gone
+	}
+	x.response, x.status, x.header, x.length, x.done = resp, resp.StatusCode, resp.Header, resp.ContentLength, false
+	x.armed = time.Time{}
+	return nil
+}
+
+func (x *exchange) readIndirect(p []byte) (int, error) {
+	n, err := x.response.Body.Read(p)
+	if err != nil && err != io.EOF && x.expired.Load() {
+		err = errIdle
+	}
+	return n, err
+}
+
+func (x *exchange) releaseIndirect() {
+	if x.cancel == nil {
+		return
+	}
+	x.mu.Lock()
+	x.timer = nil
+	x.mu.Unlock()
+	if x.response != nil {
+		if !x.done {
+			x.cancel() // before Close, which would else read on
+		}
+		x.response.Body.Close()
+	}
+	x.cancel()
+	x.response, x.cancel = nil, nil
+}
+
+func dialFailed(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect") || errors.Is(err, errForbidden)
+}
+
+// errIdle is the timeout of the indirect way.
+var errIdle error = idleError{}
+
+type idleError struct{}
+
+func (idleError) Error() string   { return "the upstream was silent for too long" }
+func (idleError) Timeout() bool   { return true }
+func (idleError) Temporary() bool { return false }

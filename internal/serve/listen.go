@@ -1,0 +1,66 @@
+package serve
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Bounds of every listener. There is no total timeout: a stream lasts as long
+// as its model speaks, and a body as long as its client sends within ReadTimeout's
+// stand-in, the gateway's own idle rules.
+const (
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 64 << 10
+)
+
+// listener is one address with what answers there.
+type listener struct {
+	name   string
+	server *http.Server
+	socket net.Listener
+}
+
+// listen opens the address at once, so that a taken port stops the start.
+func (c *Config) listen(name, addr string, h http.Handler, secure bool) (*listener, error) {
+	socket, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true) // gRPC beside REST on loopback
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, Protocols: protocols}
+	if secure && c.TLSCert != "" {
+		cert, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: tls_cert and tls_key: %w", name, err), socket.Close())
+		}
+		protocols.SetUnencryptedHTTP2(false)
+		protocols.SetHTTP2(true)
+		srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+		socket = tls.NewListener(socket, srv.TLSConfig)
+	}
+	return &listener{name: name, server: srv, socket: socket}, nil
+}
+
+// run serves until stop, and reports what else ended it.
+func (l *listener) run() error {
+	if err := l.server.Serve(l.socket); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("%s: %w", l.name, err)
+	}
+	return nil
+}
+
+// stop lets running requests end within ctx, then cuts them.
+func (l *listener) stop(ctx context.Context) error {
+	if err := l.server.Shutdown(ctx); err != nil {
+		return l.server.Close()
+	}
+	return nil
+}

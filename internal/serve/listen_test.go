@@ -1,0 +1,64 @@
+package serve
+
+import (
+	"strings"
+	"testing"
+)
+
+// Keys must not travel in the clear because somebody typed 0.0.0.0.
+func TestPlainHTTPStaysOnLoopback(t *testing.T) {
+	for addr, ok := range map[string]bool{"127.0.0.1:8080": true, "[::1]:8080": true, "localhost:1": true, "0.0.0.0:8080": false, ":8080": false, "10.0.0.1:80": false, "nonsense": false} {
+		c := Defaults()
+		if err := c.checkListen(addr); (err == nil) != ok {
+			t.Errorf("%s: %v", addr, err)
+		}
+		c.Insecure = true
+		if err := c.checkListen(addr); (err == nil) != (addr != "nonsense") {
+			t.Errorf("%s with --insecure: %v", addr, err)
+		}
+	}
+}
+
+func TestEveryProblemIsReportedAtOnce(t *testing.T) {
+	c := Defaults()
+	c.Brand, c.Gateway.Errors, c.Gateway.Durability = "xai-", "none", "never"
+	c.Upstreams = []UpstreamConfig{{Name: "a"}}
+	c.Prices = []PriceConfig{{Model: "m", Effective: "yesterday"}}
+	err := c.Check()
+	for _, want := range []string{"data:", "brand:", "gateway.errors:", "gateway.durability:", "upstreams[0]", "prices[0]"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in %v", want, err)
+		}
+	}
+}
+
+func TestTheEnvironmentIsOverTheFileAndUnknownMembersAreErrors(t *testing.T) {
+	c, err := Load("testdata/good.yaml", func() []string {
+		return []string{"GATEHOUSE_GATEWAY_LISTEN=127.0.0.1:1", "GATEHOUSE_MANAGEMENT_KEY=gthm_x", "GATEHOUSE_URL=http://x", "PATH=/bin"}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Gateway.Listen != "127.0.0.1:1" || c.Management.Listen != "127.0.0.1:8190" || c.Upstreams[0].Serves[0].Weight != 3 {
+		t.Errorf("%+v", c)
+	}
+	if _, err := Load("testdata/typo.yaml", func() []string { return nil }); err == nil || !strings.Contains(err.Error(), "upstream_s") {
+		t.Errorf("a typo passed: %v", err)
+	}
+}
+
+func TestUpstreamFlags(t *testing.T) {
+	u, err := ParseUpstreamFlag("http://127.0.0.1:9100/v1", 0)
+	if err != nil || u.Serves[0].Owner != "" || !u.AllowPrivate || len(u.Families) < 9 {
+		t.Errorf("bare: %+v, %v", u, err)
+	}
+	u, err = ParseUpstreamFlag("anthropic=https://api.anthropic.com/v1/", 1)
+	if err != nil || u.Kind != "anthropic" || u.Serves[0].Owner != "anthropic" || u.AllowPrivate || strings.HasSuffix(u.BaseURL, "/") {
+		t.Errorf("kind: %+v, %v", u, err)
+	}
+	for _, bad := range []string{"", "grok=https://x/v1", "ftp://x/v1", "openai="} {
+		if _, err := ParseUpstreamFlag(bad, 0); err == nil {
+			t.Errorf("%q passed", bad)
+		}
+	}
+}
