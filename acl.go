@@ -133,9 +133,11 @@ func validModelName(s string) bool {
 	}) < 0
 }
 
-// clip keeps an echoed value short: errors must not become an amplifier.
+// clip keeps an echoed value short. A token pasted into the wrong field must not
+// come back in the error and the log: 24 characters reach into its public id
+// and no further.
 func clip(s string) string {
-	const most = 64
+	const most = 24
 	if len(s) <= most {
 		return s
 	}

@@ -21,7 +21,7 @@ type load struct {
 const message = "Summarise the following meeting in three sentences and name who owes what to whom by when. "
 
 var (
-	plainBody  = fmt.Sprintf(`{"model":"gpt-4o","messages":[{"role":"system","content":"You are terse."},{"role":"user","content":"%s"}],"temperature":0.2,"max_tokens":64,"user":"bench"}`, strings.Repeat(message, 2)[:240])
+	plainBody  = fmt.Sprintf(`{"model":"gpt-4o","messages":[{"role":"system","content":"You are terse."},{"role":"user","content":"%s"}],"temperature":0.2,"max_tokens":64,"user":"bench"}`, strings.Repeat(message, 3)[:240])
 	streamBody = strings.Replace(plainBody, `{"model"`, `{"stream":true,"model"`, 1)
 	bigBody    = strings.Replace(plainBody, message, strings.Repeat(message, 1<<20/len(message)), 1)
 )

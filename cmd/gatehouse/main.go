@@ -11,6 +11,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	_ "time/tzdata" // usage is asked for in zones that a bare host does not know
+
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
 

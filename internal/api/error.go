@@ -41,6 +41,9 @@ var answers = map[gatehouse.Code]answer{
 	gatehouse.Internal:           {codes.Internal, http.StatusInternalServerError},
 }
 
+// statusClientGone is nginx's: nobody reads it, and the log should not say 500.
+const statusClientGone = 499
+
 // refusal is an error whose status HTTP knows and gRPC does not: 405, 413, 415.
 type refusal struct {
 	err    *gatehouse.Error
@@ -102,9 +105,6 @@ func (s *Server) fail(ctx context.Context, w http.ResponseWriter, op gatehouse.O
 	}
 	s.Logger.LogAttrs(ctx, level, "management request refused", slog.String("operation", string(op)),
 		slog.Int("status", a.status), slog.String("request_id", id), slog.String("error", err.Error()))
-	if ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled) {
-		return // nobody is there to read it
-	}
 	writeError(w, a, err)
 }
 
@@ -135,6 +135,9 @@ func (s *Server) classify(err error) error {
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return gatehouse.Errorf(gatehouse.DeadlineExceeded, "the request took too long").Because(err)
+	}
+	if errors.Is(err, context.Canceled) {
+		return refuse(statusClientGone, "the client went away")
 	}
 	if st, ok := status.FromError(err); ok && st.Code() == codes.InvalidArgument {
 		return gatehouse.Errorf(gatehouse.InvalidArgument, "the request does not have the documented shape").Because(err)

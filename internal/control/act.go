@@ -53,7 +53,10 @@ func mutate[T any](ctx context.Context, c *Caller, m mutation[T]) (T, error) {
 	if !replayed.IsZero() {
 		rev = replayed
 	}
-	c.call.Committed = &rev
+	if c.call.Committed == nil {
+		c.call.Committed = new(gatehouse.Revision)
+	}
+	*c.call.Committed = rev
 	return out, nil
 }
 

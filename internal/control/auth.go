@@ -15,20 +15,29 @@ import (
 // snapshot or transaction that proved it.
 type principal struct {
 	*gatehouse.ManagementKey
-	now time.Time
+	now  time.Time
+	path gatehouse.ID // the team that the route names; zero for none
 }
 
-// reaches reports whether the caller may know that the team exists.
+// reaches reports whether the caller may know that the team exists. A route
+// that names a team leads to what is that team's and nowhere else.
 func (p *principal) reaches(team gatehouse.ID) bool {
+	if !p.path.IsZero() && p.path != team {
+		return false
+	}
 	return p.Scope == gatehouse.ScopeOrganization || (p.TeamID == team && !team.IsZero())
 }
 
-// home is the team that a call means: the one named, else the caller's own.
+// home is the team that a call means: the one named in its arguments or its
+// route, else the caller's own.
 func (p *principal) home(team gatehouse.ID) gatehouse.ID {
-	if team.IsZero() {
-		return p.TeamID
+	switch {
+	case !team.IsZero():
+		return team
+	case !p.path.IsZero():
+		return p.path
 	}
-	return team
+	return p.TeamID
 }
 
 // What a caller learns of a credential that proves nothing. One text for
@@ -104,7 +113,7 @@ func (c *Caller) authenticate(v store.View) (*principal, error) {
 	if !provenBy(key, c.call.Token.Digest(), now) {
 		return nil, gatehouse.Errorf(gatehouse.Unauthenticated, badToken)
 	}
-	who := &principal{key, now}
+	who := &principal{key, now, c.call.TeamID}
 	return who, c.usable(v, who)
 }
 

@@ -221,3 +221,65 @@ func TestATeamsKeyDoesNotSeeTheOrganizationsKeys(t *testing.T) {
 		t.Errorf("it sees %v, %v", keys, err)
 	}
 }
+
+// The route names a team and a record: they must belong together, also for a
+// caller who reaches both.
+func TestATeamInTheRouteMustBeTheRecords(t *testing.T) {
+	h := open(t)
+	k := h.key(t)
+	other, err := h.root().CreateTeam(t.Context(), "other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	through := func(team gatehouse.ID) error {
+		c := h.As(&gatehouse.Call{Token: h.first.Token, TeamID: team})
+		_, err := c.GetKey(t.Context(), k.Key.ID)
+		return err
+	}
+	if err := through(h.first.TeamID); err != nil {
+		t.Error(err)
+	}
+	wantCode(t, gatehouse.NotFound, through(other.ID))
+	wantCode(t, gatehouse.NotFound, h.As(&gatehouse.Call{Token: h.first.Token, TeamID: other.ID}).DeleteKey(t.Context(), k.Key.ID))
+}
+
+func TestTheRoutesOperationDecidesBetweenCreateAndUpdate(t *testing.T) {
+	h := open(t)
+	put := func(op gatehouse.Operation, m gatehouse.Model, fields ...string) error {
+		_, err := h.As(&gatehouse.Call{Token: h.first.Token, Operation: op, Fields: fields}).PutModel(t.Context(), &m)
+		return err
+	}
+	m := gatehouse.Model{Name: "m", Type: gatehouse.LanguageModel, Owner: "me", ContextLength: 5}
+	wantCode(t, gatehouse.NotFound, put(gatehouse.UpdateModel, m))
+	if err := put(gatehouse.CreateModel, m); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, gatehouse.AlreadyExists, put(gatehouse.CreateModel, m))
+	if err := put(gatehouse.UpdateModel, gatehouse.Model{Name: "m", Owner: "you"}, "owner"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := h.root().GetModel(t.Context(), "m"); err != nil || got.Owner != "you" || got.ContextLength != 5 || got.Type != gatehouse.LanguageModel {
+		t.Errorf("after an update of one member: %+v, %v", got, err)
+	}
+}
+
+func TestAnUpstreamUpdateOfOneMemberKeepsItsCredential(t *testing.T) {
+	h := open(t)
+	u, err := h.root().PutUpstream(t.Context(), declared().Upstreams[0])
+	if err == nil {
+		t.Fatalf("an unknown cluster was accepted: %+v", u)
+	}
+	n := declared().Upstreams[0]
+	n.Clusters = nil
+	if u, err = h.root().PutUpstream(t.Context(), n); err != nil {
+		t.Fatal(err)
+	}
+	c := h.As(&gatehouse.Call{Token: h.first.Token, Operation: gatehouse.UpdateUpstream, Fields: []string{"disabled"}})
+	got, err := c.PutUpstream(t.Context(), &gatehouse.Upstream{ID: u.ID, Disabled: true})
+	if err != nil || !got.Disabled || !got.HasCredential || got.BaseURL != u.BaseURL {
+		t.Errorf("%+v, %v", got, err)
+	}
+	wantCode(t, gatehouse.NotFound, second(c.PutUpstream(t.Context(), &gatehouse.Upstream{Disabled: true})))
+}
+
+func second[T any](_ T, err error) error { return err }

@@ -45,6 +45,7 @@ func (c *Caller) PutModel(ctx context.Context, m *gatehouse.Model) (*gatehouse.M
 			if err := c.matches(before.Revision); err != nil {
 				return nil, err
 			}
+			next = *gatehouse.Overlay(before, m, c.call.Fields)
 			next.Declared = before.Declared
 		}
 		return &next, c.s.putModel(tx, before, &next, op)
@@ -153,6 +154,7 @@ func (c *Caller) PutAlias(ctx context.Context, a *gatehouse.Alias) (*gatehouse.A
 			if err := c.matches(before.Revision); err != nil {
 				return nil, err
 			}
+			next = *gatehouse.Overlay(before, a, c.call.Fields)
 			next.Declared = before.Declared
 		}
 		return &next, c.s.putAlias(tx, before, &next, op)

@@ -36,6 +36,7 @@ func (c *Caller) PutCluster(ctx context.Context, x *gatehouse.Cluster) (*gatehou
 			if err := c.matches(before.Revision); err != nil {
 				return nil, err
 			}
+			next = *gatehouse.Overlay(before, x, c.call.Fields)
 			next.Declared = before.Declared
 		}
 		return &next, c.s.putCluster(tx, before, &next, op)

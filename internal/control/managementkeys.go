@@ -277,7 +277,7 @@ func (c *Caller) RevokeManagementKey(ctx context.Context, id gatehouse.ID) error
 // mayManage reports whether k is the caller's to see: a key of the
 // organization is beyond a team, wherever its home is.
 func mayManage(k *gatehouse.ManagementKey, who *principal) bool {
-	return who.Scope == gatehouse.ScopeOrganization || k.Scope == gatehouse.ScopeTeam && k.TeamID == who.TeamID
+	return who.reaches(k.TeamID) && (who.Scope == gatehouse.ScopeOrganization || k.Scope == gatehouse.ScopeTeam)
 }
 
 // managerOf is the living management key if the caller may manage it.

@@ -13,9 +13,9 @@ import (
 var never time.Time
 
 // put creates or replaces a record that is known by its name. Which of the two
-// operations it is follows from what is stored; it is looked at once before, to
-// choose the scope, and again in the transaction, which refuses when that
-// changed the answer.
+// operations it is the route says; where none did, it follows from what is
+// stored. That is looked at once before, to choose the scope, and again in the
+// transaction, which refuses when that changed the answer.
 func put[T any](ctx context.Context, c *Caller, create, update gatehouse.Operation, name string,
 	write func(store.Tx, gatehouse.Operation) (T, error), exists func(store.View) (bool, error)) (T, error) {
 	var none T
@@ -30,16 +30,21 @@ func put[T any](ctx context.Context, c *Caller, create, update gatehouse.Operati
 	if err != nil {
 		return none, err
 	}
-	op := create
-	if there {
+	asked := c.call.Operation
+	op := asked
+	switch {
+	case asked == create || asked == update:
+	case there:
 		op = update
+	default:
+		op = create
 	}
 	return mutate(ctx, c, mutation[T]{
 		op: op, target: name,
 		run: func(tx store.Tx, _ *principal) (T, error) {
 			still, err := exists(tx)
-			if err == nil && still != there {
-				err = gatehouse.Errorf(gatehouse.Conflict, "%s was changed by another request just now", short(name))
+			if err == nil && still != (op == update) {
+				err = unexpected(asked, create, update, name)
 			}
 			if err != nil {
 				return none, err
@@ -47,6 +52,19 @@ func put[T any](ctx context.Context, c *Caller, create, update gatehouse.Operati
 			return write(tx, op)
 		},
 	})
+}
+
+// unexpected is the answer when a record is there that should not be, or the
+// reverse.
+func unexpected(asked, create, update gatehouse.Operation, name string) error {
+	noun := strings.ToLower(strings.TrimPrefix(string(create), "Create"))
+	switch asked {
+	case create:
+		return gatehouse.Errorf(gatehouse.AlreadyExists, "a %s named '%s' exists", noun, short(name))
+	case update:
+		return missing(noun)
+	}
+	return gatehouse.Errorf(gatehouse.Conflict, "%s was changed by another request just now", short(name))
 }
 
 // drop deletes a record that is known by its name.

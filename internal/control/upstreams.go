@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"gatehouse"
 	"gatehouse/internal/store"
@@ -82,16 +81,22 @@ func shownUpstream(u *gatehouse.Upstream) *gatehouse.Upstream {
 // the caller's to say: an edit of a declared upstream is drift, and the next
 // start sets it back.
 func (c *Caller) PutUpstream(ctx context.Context, u *gatehouse.Upstream) (*gatehouse.Upstream, error) {
-	op, id := gatehouse.UpdateUpstream, u.ID
-	if id.IsZero() {
-		op, id = gatehouse.CreateUpstream, gatehouse.NewID()
+	op, id := c.call.Operation, u.ID
+	if op != gatehouse.CreateUpstream && op != gatehouse.UpdateUpstream {
+		op = gatehouse.UpdateUpstream
+		if id.IsZero() {
+			op = gatehouse.CreateUpstream
+		}
+	}
+	if op == gatehouse.CreateUpstream {
+		id = gatehouse.NewID()
 	}
 	return mutate(ctx, c, mutation[*gatehouse.Upstream]{
 		op: op, target: u.ID.String(),
 		run: func(tx store.Tx, _ *principal) (*gatehouse.Upstream, error) {
 			var before *gatehouse.Upstream
 			next := *u
-			next.ID, next.Declared, next.DeleteTime = id, false, time.Time{}
+			next.Declared = false
 			if op == gatehouse.UpdateUpstream {
 				var err error
 				if before, err = upstreamOf(tx, id); err != nil {
@@ -100,8 +105,10 @@ func (c *Caller) PutUpstream(ctx context.Context, u *gatehouse.Upstream) (*gateh
 				if err := c.matches(before.Revision); err != nil {
 					return nil, err
 				}
+				next = *gatehouse.Overlay(before, u, c.call.Fields)
 				next.Declared = before.Declared
 			}
+			next.ID, next.DeleteTime = id, never
 			if err := c.s.putUpstream(tx, before, &next, op); err != nil {
 				return nil, err
 			}

@@ -75,6 +75,7 @@ func (v *view) Events(f gatehouse.EventFilter) ([]gatehouse.Event, error) {
 	return out, failed(err)
 }
 
+// fits judges an event by its body, not by the columns that found it.
 func fits(f gatehouse.EventFilter, e gatehouse.Event) bool {
 	return (f.TeamID.IsZero() || e.TeamID == f.TeamID) && (f.UserID.IsZero() || e.Actor.UserID == f.UserID) &&
 		(f.EventID.IsZero() || e.ID == f.EventID) && (f.Action == "" || e.Action == f.Action)
@@ -117,6 +118,7 @@ func (v *view) eventQuery(f gatehouse.EventFilter) (q query, args []any, none bo
 	return query(sql), append(w.args, f.Limit+spare), false, nil
 }
 
+// plainFilter narrows without the word index.
 func plainFilter(w *filter, f gatehouse.EventFilter) {
 	if !f.TeamID.IsZero() {
 		w.add("a.team_id = ?", f.TeamID.String())

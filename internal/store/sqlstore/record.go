@@ -30,11 +30,13 @@ deleted_us = excluded.deleted_us, epoch = excluded.epoch, n = excluded.n, versio
 record = excluded.record, sealed = excluded.sealed, mac = excluded.mac`
 )
 
+// into are the targets of a scan, in the order of rowColumns.
 func (r *row) into() []any {
 	return []any{&r.id, &r.team, &r.user, &r.name, &r.created, &r.expire, &r.disabled, &r.deleted,
 		&r.rev.Epoch, &r.rev.N, &r.version, &r.record, &r.sealed, &r.signature}
 }
 
+// values are a row's parameters, in the order of rowColumns.
 func (r *row) values() []any {
 	disabled := 0
 	if r.disabled {
@@ -44,6 +46,9 @@ func (r *row) values() []any {
 		r.rev.Epoch, r.rev.N, r.version, r.record, r.sealed, r.signature}
 }
 
+// mac authenticates what grants authority, with the place it is for: the table
+// by the domain of the MAC, the rest framed. The columns that repeat the record
+// need not be in it, since decode compares them.
 func (r *row) mac(s *Store, table string) []byte {
 	return s.opts.Guard.MAC(table, frame(make([]byte, 0, len(r.record)+len(r.sealed)+128),
 		r.id, r.rev.Epoch, r.rev.N, r.version, r.record, r.sealed))
@@ -55,6 +60,8 @@ func (r *row) fill(f facts) {
 	r.created, r.expire, r.disabled, r.deleted = micros(f.created), micros(f.expire), f.disabled, micros(f.deleted)
 }
 
+// repeats reports whether the columns still say what the record says. Without
+// it, SQL could move a key into another team's lists and leave its MAC whole.
 func (r *row) repeats(f facts) bool {
 	var want row
 	want.fill(f)
@@ -136,6 +143,8 @@ func find[T any](v *view, a *authority[T], id string) (*T, error) {
 	return out, err
 }
 
+// findRow is find with the row, which is there even when it does not verify.
+// A record that the log knows and the table lacks was deleted by SQL.
 func findRow[T any](v *view, a *authority[T], id string) (*T, *row, error) {
 	var r row
 	q := query(`SELECT` + rowColumns + `FROM ` + a.table + ` WHERE id = ?`)
@@ -159,13 +168,17 @@ func findRow[T any](v *view, a *authority[T], id string) (*T, *row, error) {
 	return out, &r, nil
 }
 
+// absent says the same of what never was and of what is not served: whoever
+// edits rows learns nothing from the answer.
 func absent(kind gatehouse.Kind) error {
 	return gatehouse.Errorf(gatehouse.NotFound, "no such %s", kind)
 }
 
-// failed classifies an engine's error on a read.
+// failed classifies an engine's error; what is classified, and a context's end,
+// passes as it is.
 func failed(err error) error {
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	var known *gatehouse.Error
+	if err == nil || errors.As(err, &known) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	return gatehouse.Errorf(gatehouse.Unavailable, "the database cannot answer").Because(err)
@@ -181,6 +194,7 @@ func list[T any](v *view, a *authority[T], rest string, args []any, limit int) (
 	return listFrom(v, a, `SELECT`+rowColumns+`FROM `+a.table+` `+rest, args, limit)
 }
 
+// listFrom is list for a statement of the caller's own.
 func listFrom[T any](v *view, a *authority[T], q string, args []any, limit int) ([]*T, error) {
 	if limit == 0 {
 		return nil, nil

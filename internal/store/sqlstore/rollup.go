@@ -43,6 +43,7 @@ type cell struct {
 	place
 }
 
+// cellOf is where a record is counted.
 func (r rollup) cellOf(start time.Time, p place) cell {
 	c := cell{start.Unix() / r.width, p}
 	if !r.byKey {
@@ -119,6 +120,7 @@ func sumColumns() []string {
 	return out
 }
 
+// upsert adds a sum to its cell, or makes the cell.
 func (r rollup) upsert() query {
 	columns := sumColumns()
 	sets := make([]string, len(columns))
@@ -144,6 +146,7 @@ func (s sums) upsert(w *session) error {
 	return nil
 }
 
+// compareCells is the order of the tables' keys.
 func compareCells(a, b cell) int {
 	return slices.Compare(
 		[]int64{a.team, a.slot, a.key, a.model, a.endpoint, a.cluster},
@@ -165,6 +168,7 @@ func (s *Store) RecomputeRollups(ctx context.Context, start, end time.Time) erro
 	return nil
 }
 
+// recomputeDay drops a day's cells of every rollup and sums its rows again.
 func recomputeDay(ctx context.Context, w *session, d int64) error {
 	for _, r := range rollups {
 		slots := day / r.width

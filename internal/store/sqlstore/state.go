@@ -30,6 +30,8 @@ VALUES (1, ?, ?, ?, ?, ?, ?, 0, 0, ?)`
 	selectFingerprint query = `SELECT fingerprint FROM installation WHERE id = 1`
 )
 
+// equal compares what a group can move; the frontier follows from the size,
+// since the log only grows.
 func (a state) equal(b state) bool {
 	return a.rev == b.rev && a.tree.Size == b.tree.Size && a.late == b.late
 }
@@ -55,11 +57,13 @@ func (s *Store) readState(sess *session, q query) (state, error) {
 	return st, nil
 }
 
+// writeState writes the row under a new MAC.
 func (s *Store) writeState(sess *session, st state) error {
 	_, err := sess.exec(updateState, st.rev.Epoch, st.rev.N, st.tree.Size, flat(st.tree.Frontier), st.late, s.stateMAC(st))
 	return err
 }
 
+// stateMAC is over all that the row says of revision and log.
 func (s *Store) stateMAC(st state) []byte {
 	return s.opts.Guard.MAC("installation", frame(nil, st.rev.Epoch, st.rev.N, st.tree.Size, flat(st.tree.Frontier), st.late))
 }
@@ -69,6 +73,7 @@ func (s *Store) fingerprint() []byte {
 	return s.opts.Guard.MAC("installation", []byte("fingerprint"))
 }
 
+// flat is a frontier as bytes; its length gives the count back.
 func flat(hashes [][32]byte) []byte {
 	parts := make([][]byte, len(hashes))
 	for i := range hashes {

@@ -86,6 +86,8 @@ func Open(ctx context.Context, writer, reader *sql.DB, d *Dialect, opts Options)
 	return s, nil
 }
 
+// connect pins the connections: sessions keep prepared statements, and pools
+// would hand out connections without them.
 func (s *Store) connect(ctx context.Context, writer, reader *sql.DB) (err error) {
 	if s.writer, err = newSession(ctx, writer, s.d); err != nil {
 		return gatehouse.Errorf(gatehouse.Unavailable, "the database cannot be opened").Because(err)
@@ -136,6 +138,7 @@ func (s *Store) Changed() <-chan struct{} {
 	return s.changed
 }
 
+// wake closes the channel that waiters hold and makes the next one.
 func (s *Store) wake() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,7 +146,8 @@ func (s *Store) wake() {
 	s.changed = make(chan struct{})
 }
 
-// View implements [store.Store].
+// View implements [store.Store]. Views must not be nested: each holds one of
+// few connections until it ends.
 func (s *Store) View(ctx context.Context, f func(store.View) error) error {
 	var sess *session
 	select {
@@ -172,6 +176,7 @@ func closed() error {
 	return gatehouse.Errorf(gatehouse.Unavailable, "the store is closed")
 }
 
+// damaged reports a refused record, without its content.
 func (s *Store) damaged(kind gatehouse.Kind, id, why string) {
 	s.opts.Logger.Error("stored record refused", "kind", string(kind), "id", id, "why", why)
 	if s.opts.Damaged != nil {

@@ -195,6 +195,7 @@ func (t *tx) Remember(key string, value []byte, expire time.Time) error {
 	return nil
 }
 
+// change tells the feed that a record is new at this revision.
 func (t *tx) change(kind gatehouse.Kind, id string) error {
 	t.moved = true
 	if _, err := t.sess.exec(insertChange, t.rev.Epoch, t.rev.N, string(kind), id, micros(t.now)); err != nil {
@@ -203,7 +204,8 @@ func (t *tx) change(kind gatehouse.Kind, id string) error {
 	return nil
 }
 
-// leaf appends an act to the log.
+// leaf appends an act to the log, and to the tree in memory; the tree is
+// written with the group, so a member that fails leaves neither.
 func (t *tx) leaf(act gatehouse.Act) error {
 	st := &t.g.state
 	e := gatehouse.Event{

@@ -38,6 +38,7 @@ func (s *Store) verify(ctx context.Context) error {
 	return s.replay(ctx, st)
 }
 
+// install makes a new database's row: the first timeline, before any act.
 func (s *Store) install() error {
 	var leaves int64
 	if _, err := s.writer.one(countLog, nil, &leaves); err != nil {
@@ -96,7 +97,7 @@ func (s *Store) replay(ctx context.Context, st state) error {
 type logRow struct {
 	index, time, late         int64
 	event, team, user, action string
-	body, signature           []byte
+	body, signature           sql.RawBytes // good until the next row
 }
 
 func (l *logRow) scan(rows *sql.Rows) error {

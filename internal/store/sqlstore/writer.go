@@ -71,6 +71,8 @@ func (s *Store) perform(ctx context.Context, f func(*session) error) error {
 	return j.err
 }
 
+// submit queues, unless the caller gave up or the store is closed; what it
+// refuses has not run and never will.
 func submit[T any](s *Store, ctx context.Context, to chan<- T, what T) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -116,6 +118,7 @@ func (s *Store) run() {
 	}
 }
 
+// jobIfAny runs a job that is waiting now, and does not wait for one.
 func (s *Store) jobIfAny() {
 	select {
 	case j := <-s.jobs:
@@ -172,6 +175,8 @@ func (s *Store) group(all []*member) {
 	}
 }
 
+// unavailable is what a caller is told whose act did not become durable. The
+// engine's words may hold paths and stay private.
 func unavailable(err error) error {
 	return gatehouse.Errorf(gatehouse.Unavailable, "the database did not take the change").Because(err)
 }
@@ -231,6 +236,8 @@ func (g *group) lock() error {
 	return err
 }
 
+// store writes what the members moved. Words come first, so that a failure of
+// the index is a failure of the group and no event is unfindable.
 func (g *group) store() error {
 	if g.state.equal(g.first) {
 		return nil
@@ -291,6 +298,8 @@ func (t *tx) call(m *member) (err error) {
 	return t.failed
 }
 
+// job runs one transaction of the lower doors. It shares a commit with nobody:
+// these are batches already.
 func (s *Store) job(j *job) {
 	defer close(j.done)
 	if j.err = j.ctx.Err(); j.err != nil {
@@ -310,6 +319,7 @@ func (s *Store) job(j *job) {
 	}
 }
 
+// call is to a job what tx.call is to a member.
 func (j *job) call(w *session) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"gatehouse"
+	"gatehouse/client"
+)
+
+// clientCommands are the commands that speak to a management plane.
+type clientCommands struct {
+	Keys           keysCmd      `cmd:"" help:"Manage inference keys."`
+	ManagementKeys managersCmd  `cmd:"" help:"Manage the credentials of the management plane."`
+	Upstreams      upstreamsCmd `cmd:"" help:"Manage the providers that requests go to."`
+	Models         modelsCmd    `cmd:"" help:"Manage the model catalogue."`
+	Aliases        aliasesCmd   `cmd:"" help:"Manage other names for models."`
+	Prices         pricesCmd    `cmd:"" help:"Manage what models cost."`
+	Usage          usageCmd     `cmd:"" help:"Ask what was used: dollars and tokens by time, model, key or tag."`
+	Clusters       clustersCmd  `cmd:"" help:"Manage groups of gateways."`
+	Gateways       gatewaysCmd  `cmd:"" help:"Look at gateways and forget those that will not come back."`
+	Team           teamCmd      `cmd:"" help:"Manage teams."`
+	Users          usersCmd     `cmd:"" help:"Manage the people of a team."`
+	Validate       validateCmd  `cmd:"" help:"Show what the management key in use is and may do."`
+}
+
+// remote are the flags of every command that speaks to a management plane. The
+// key is not among them: arguments are visible to everybody on the machine.
+type remote struct {
+	URL      string        `help:"Management plane. The key is read from GATEHOUSE_MANAGEMENT_KEY or XAI_MANAGEMENT_KEY." env:"GATEHOUSE_URL" default:"http://127.0.0.1:8090" group:"Connection"`
+	CACert   string        `name:"ca-cert" help:"Certificates to trust instead of the system's (PEM)." env:"GATEHOUSE_CA_CERT" type:"existingfile" placeholder:"FILE" group:"Connection"`
+	Insecure bool          `help:"Allow plain HTTP beyond loopback." group:"Connection"`
+	Timeout  time.Duration `help:"Give up after this long." default:"60s" group:"Connection"`
+	Reason   string        `help:"Why, for the audit log." placeholder:"TEXT" group:"Connection"`
+	JSON     bool          `name:"json" help:"Print the wire's object alone." group:"Connection"`
+}
+
+// session is a command that has a client: where it prints, and whose last
+// answer it prints under --json.
+type session struct {
+	context.Context
+	*client.Client
+	e    *env
+	json bool
+	body []byte
+}
+
+// do runs f with a client. Longer is what f is allowed beside --timeout,
+// because it was asked to wait.
+func (r *remote) do(e *env, longer time.Duration, f func(*session) error) error {
+	key, err := managementKey()
+	if err != nil {
+		return err
+	}
+	s := &session{e: e, json: r.JSON}
+	opts := []client.Option{client.Tap(func(b []byte) { s.body = bytes.Clone(b) }), client.Reason(r.Reason)}
+	if r.Insecure {
+		opts = append(opts, client.InsecureHTTP())
+	}
+	if r.CACert != "" {
+		roots, err := rootsFrom(r.CACert)
+		if err != nil {
+			return err
+		}
+		opts = append(opts, client.TLS(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}))
+	}
+	if s.Client, err = client.New(r.URL, key, opts...); err != nil {
+		return err
+	}
+	defer s.Close()
+	ctx, cancel := context.WithTimeout(e, r.Timeout+longer)
+	defer cancel()
+	s.Context = ctx
+	return f(s)
+}
+
+func managementKey() (gatehouse.Token, error) {
+	for _, name := range []string{"GATEHOUSE_MANAGEMENT_KEY", "XAI_MANAGEMENT_KEY"} {
+		if text := os.Getenv(name); text != "" {
+			key, err := client.ParseKey(text)
+			if err != nil || key.Plane() != gatehouse.Management {
+				return key, gatehouse.Errorf(gatehouse.Unauthenticated, "%s does not hold a management key", name)
+			}
+			return key, nil
+		}
+	}
+	return gatehouse.Token{}, gatehouse.Errorf(gatehouse.Unauthenticated, "no management key: set GATEHOUSE_MANAGEMENT_KEY")
+}
+
+func rootsFrom(file string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, gatehouse.Errorf(gatehouse.InvalidArgument, "%s holds no certificate", file)
+	}
+	return pool, nil
+}
+
+// show prints the answer: as it came, or as a person reads it.
+func (s *session) show(human func(w io.Writer)) error {
+	if s.json {
+		_, err := s.e.out.Write(append(bytes.TrimSpace(s.body), '\n'))
+		return err
+	}
+	human(s.e.out)
+	return nil
+}
+
+// secret prints a new key alone on stdout, so that it can be piped to where it
+// belongs, and what it is on stderr.
+func (s *session) secret(t gatehouse.Token, note string, advice ...string) error {
+	for _, a := range advice {
+		fmt.Fprintln(s.e.err, "warning:", a)
+	}
+	return s.show(func(w io.Writer) {
+		fmt.Fprintln(s.e.err, note)
+		fmt.Fprintln(w, t.Reveal())
+	})
+}
+
+// table prints rows in columns.
+func (s *session) table(header string, rows [][]string) error {
+	return s.show(func(w io.Writer) {
+		columns(w, append([][]string{strings.Fields(header)}, rows...))
+	})
+}
+
+// record prints one thing, a member a line, leaving out what is empty.
+func (s *session) record(pairs ...string) error {
+	var rows [][]string
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			rows = append(rows, pairs[i:i+2])
+		}
+	}
+	return s.show(func(w io.Writer) { columns(w, rows) })
+}
+
+// columns aligns. The last column is never padded.
+func columns(w io.Writer, rows [][]string) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, r := range rows {
+		fmt.Fprintln(t, strings.Join(each(r, line), "\t"))
+	}
+	t.Flush()
+}
+
+// line keeps a value from being more than one: names come from other people.
+func line(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+func each[A, B any](in []A, f func(A) B) []B {
+	out := make([]B, len(in))
+	for i, a := range in {
+		out[i] = f(a)
+	}
+	return out
+}
+
+// paging are the flags of lists.
+type paging struct {
+	PageSize  int    `help:"Print one page of this many. Default: everything; one page of the server's choice with --json." placeholder:"N"`
+	PageToken string `help:"Print the page that this token names." placeholder:"TOKEN"`
+}
+
+// pages reads a list: whole for people, and for programs the one page that the
+// object on stdout is.
+func pages[T any](s *session, p paging, fetch func(gatehouse.Page) ([]T, string, error)) ([]T, error) {
+	var all []T
+	at := gatehouse.Page{Size: p.PageSize, Token: p.PageToken}
+	for {
+		some, next, err := fetch(at)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+		if next == "" {
+			return all, nil
+		}
+		if s.json || p.PageSize > 0 || p.PageToken != "" {
+			fmt.Fprintln(s.e.err, "there is more: --page-token", next)
+			return all, nil
+		}
+		at.Token = next
+	}
+}
+
+type validateCmd struct{ remote }
+
+// Run shows the caller to itself.
+func (c *validateCmd) Run(e *env) error {
+	return c.do(e, 0, func(s *session) error {
+		k, err := s.Self(s)
+		if err != nil {
+			return err
+		}
+		return s.record(managerPairs(k)...)
+	})
+}

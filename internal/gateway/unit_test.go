@@ -1,0 +1,102 @@
+package gateway
+
+import (
+	"bufio"
+	"encoding/pem"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func pemOf(srv *httptest.Server) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))
+}
+
+func TestDialableAddresses(t *testing.T) {
+	for addr, want := range map[string][2]bool{ // without and with private addresses
+		"1.1.1.1": {true, true}, "2606:4700::1111": {true, true},
+		"127.0.0.1": {false, true}, "10.1.2.3": {false, true}, "192.168.0.1": {false, true}, "172.31.0.1": {false, true}, "::1": {false, true},
+		"fd00::1": {false, true}, "100.64.0.1": {false, true}, "::ffff:127.0.0.1": {false, true}, "::ffff:10.0.0.1": {false, true},
+		"169.254.169.254": {false, false}, "::ffff:169.254.169.254": {false, false}, "fe80::1": {false, false}, "fd00:ec2::254": {false, false},
+		"100.100.100.200": {false, false}, "0.0.0.0": {false, false}, "::": {false, false}, "64:ff9b::7f00:1": {false, false},
+		"2002:7f00:1::": {false, false}, "224.0.0.1": {false, false}, "255.255.255.255": {false, false}, "192.0.0.192": {false, false},
+	} {
+		for i, private := range []bool{false, true} {
+			if got := dialable(netip.MustParseAddr(addr), private); got != want[i] {
+				t.Errorf("%s private=%v: %v", addr, private, got)
+			}
+		}
+	}
+}
+
+// TestTheGateLetsWholeFramesThrough cuts streams at random: nothing is lost or
+// reordered, and what came out ends with a frame.
+func TestTheGateLetsWholeFramesThrough(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		end := rapid.SampledFrom([]string{"\n\n", "\r\n\r\n", "\r\r"}).Draw(t, "end")
+		var in strings.Builder
+		for range rapid.IntRange(1, 5).Draw(t, "frames") {
+			in.WriteString("data: " + rapid.StringMatching(`[a-z ]{0,20}`).Draw(t, "data") + end)
+		}
+		in.WriteString(rapid.SampledFrom([]string{"", "data: half"}).Draw(t, "tail"))
+		var g gate
+		var out strings.Builder
+		for rest := in.String(); rest != ""; {
+			n := rapid.IntRange(1, len(rest)).Draw(t, "n")
+			out.Write(g.whole([]byte(rest[:n])))
+			rest = rest[n:]
+			if s := out.String(); s != "" && !strings.HasSuffix(s, end) {
+				t.Fatalf("%q ends within a frame", s)
+			}
+		}
+		if out.String()+string(g.carry) != in.String() {
+			t.Fatalf("%q became %q and %q", in.String(), out.String(), g.carry)
+		}
+	})
+}
+
+func TestTheRetryBudgetIsATenth(t *testing.T) {
+	var b retryBudget
+	stock := 0
+	for b.spend() {
+		stock++
+	}
+	for range 1000 {
+		b.earn()
+	}
+	n := 0
+	for b.spend() {
+		n++
+	}
+	if stock != 100 || n != 100 {
+		t.Error(stock, n)
+	}
+}
+
+// FuzzHead reads any bytes as a head: no panic, and what is accepted has framing
+// that cannot be read in two ways.
+func FuzzHead(f *testing.F) {
+	f.Add("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+	f.Add("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+	f.Add("HTTP/1.1 103 X\r\n\r\nHTTP/1.0 204 No\r\nConnection: keep-alive\r\n\r\n")
+	f.Fuzz(func(t *testing.T, s string) {
+		var h head
+		var scratch []byte
+		if _, err := h.read(bufio.NewReaderSize(strings.NewReader(s), 64), &scratch); err != nil {
+			return
+		}
+		if h.status < 200 || h.chunked && h.length >= 0 || !h.chunked && h.length < 0 && !h.closes {
+			t.Errorf("%+v", h)
+		}
+		for name, values := range h.header {
+			for _, v := range append(values, name) {
+				if strings.ContainsAny(v, "\r\n\x00") {
+					t.Errorf("%q", v)
+				}
+			}
+		}
+	})
+}
