@@ -54,7 +54,7 @@ func queryable(w io.Writer, all []*target) error {
 
 func requestsOnTheBooks(t *target) (float64, error) {
 	now := time.Now().UTC()
-	body := fmt.Sprintf(`{"analyticsRequest":{"timeRange":{"startTime":%q,"endTime":%q,"timezone":"Etc/UTC"},"timeUnit":"TIME_UNIT_NONE","values":[{"name":"tokens","aggregation":"AGGREGATION_COUNT"}]}}`,
+	body := fmt.Sprintf(`{"analyticsRequest":{"timeRange":{"startTime":%q,"endTime":%q,"timezone":"Etc/UTC"},"timeUnit":"TIME_UNIT_NONE","values":[{"name":"tokens","aggregation":"AGGREGATION_COUNT"}],"filters":["unit_type:\"Prompt text tokens\""]}}`,
 		now.Add(-24*time.Hour).Format(time.DateTime), now.Add(time.Hour).Format(time.DateTime))
 	req, _ := http.NewRequest("POST", t.management+"/v1/billing/teams/"+t.team+"/usage", strings.NewReader(body))
 	req.Header.Set("Authorization", "Bearer "+t.credential)

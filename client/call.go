@@ -19,9 +19,9 @@ import (
 	"gatehouse"
 )
 
-// maxAnswer bounds what is read of an answer. A full page of a thousand keys
-// with a thousand ACL entries each fits; a peer that streams for ever does not.
-const maxAnswer = 256 << 20
+// maxAnswer bounds what is read of an answer. The largest page, a thousand
+// keys, fits with 64 KiB for each; a peer that streams for ever does not.
+const maxAnswer = 64 << 20
 
 // request is one call. The set members of query become its query string, so
 // that parameters are spelled by the generated code too.

@@ -28,7 +28,12 @@ type house struct {
 // after changing the base URL and the key.
 func TestOfficialSDKs(t *testing.T) {
 	h := start(t)
-	environ := append(os.Environ(), "GATEWAY="+h.gateway,
+	// xAI's error body has a string where OpenAI's has an object, which OpenAI's
+	// SDK for Go cannot read: hence a second house that answers in OpenAI's shape.
+	asOpenAI := start(t, "GATEHOUSE_GATEWAY_ERRORS=openai")
+	environ := append(os.Environ(), "GATEWAY="+h.gateway, "GATEWAY_OPENAI="+asOpenAI.gateway,
+		"KEY_OPENAI="+asOpenAI.createKey(t, `"acls":["api-key:model:*","api-key:endpoint:*"]`),
+		"KEY_OPENAI_IMAGE="+asOpenAI.createKey(t, `"acls":["api-key:model:*","api-key:endpoint:image"]`),
 		"KEY="+h.createKey(t, `"acls":["api-key:model:*","api-key:endpoint:*"]`),
 		"KEY_IMAGE="+h.createKey(t, `"acls":["api-key:model:*","api-key:endpoint:image"]`),
 		"KEY_MODEL="+h.createKey(t, `"acls":["api-key:model:grok-4","api-key:endpoint:*"]`))
@@ -74,7 +79,7 @@ func TestOfficialSDKs(t *testing.T) {
 }
 
 // start builds the binary and runs it with its own data directory.
-func start(t *testing.T) *house {
+func start(t *testing.T, environ ...string) *house {
 	t.Helper()
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "gatehouse")
@@ -91,6 +96,7 @@ func start(t *testing.T) *house {
 	boot := filepath.Join(dir, "bootstrap.json")
 	cmd := exec.Command(binary, "serve", "--data", filepath.Join(dir, "data"), "--bootstrap-file", boot, "--upstream", upstream.URL+"/v1",
 		"--gateway", strings.TrimPrefix(h.gateway, "http://"), "--management", strings.TrimPrefix(h.management, "http://"), "--metrics", freeAddr(t))
+	cmd.Env = append(append(os.Environ(), "GATEHOUSE_LOG_LEVEL=warn"), environ...)
 	var log bytes.Buffer
 	cmd.Stderr = &log
 	if err := cmd.Start(); err != nil {

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -120,6 +121,7 @@ func (h *house) start() {
 		"--management", strings.TrimPrefix(h.management, "http://"), "--metrics", h.metrics)
 	h.cmd.Env = append(append(os.Environ(), "GATEHOUSE_MANAGEMENT_RATE=100000"), h.environ...)
 	h.cmd.Stderr = h.log
+	h.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // under a tracer, signals go to the group
 	if err := h.cmd.Start(); err != nil {
 		h.t.Fatal(err)
 	}

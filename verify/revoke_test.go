@@ -69,13 +69,14 @@ func (h *house) revoke(k key, round int) time.Duration {
 	return time.Duration(max(0, last.Load()-acknowledged))
 }
 
-// count asks the usage API for one number of the last day.
-func (h *house) count(value, aggregation string) float64 {
+// requests asks the usage API how many requests of the last day had a prompt: a
+// billing item is one unit of one request, so one unit is counted.
+func (h *house) requests() float64 {
 	h.t.Helper()
 	now := time.Now().UTC()
 	status, answer := h.manage("POST", "/v1/billing/teams/"+h.team+"/usage", fmt.Sprintf(
-		`{"analyticsRequest":{"timeRange":{"startTime":%q,"endTime":%q,"timezone":"Etc/UTC"},"timeUnit":"TIME_UNIT_NONE","values":[{"name":%q,"aggregation":%q}]}}`,
-		now.Add(-24*time.Hour).Format(time.DateTime), now.Add(time.Hour).Format(time.DateTime), value, aggregation))
+		`{"analyticsRequest":{"timeRange":{"startTime":%q,"endTime":%q,"timezone":"Etc/UTC"},"timeUnit":"TIME_UNIT_NONE","values":[{"name":"tokens","aggregation":"AGGREGATION_COUNT"}],"filters":["unit_type:\"Prompt text tokens\""]}}`,
+		now.Add(-24*time.Hour).Format(time.DateTime), now.Add(time.Hour).Format(time.DateTime)))
 	var out struct {
 		TimeSeries []struct {
 			DataPoints []struct{ Values []float64 }

@@ -58,7 +58,7 @@ func (h *house) leaveAfter(secret, id, body string, n int) int {
 func (h *house) waitRows(n int) {
 	h.t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		got := h.count("tokens", "AGGREGATION_COUNT")
+		got := h.requests()
 		if got == float64(n) {
 			return
 		}

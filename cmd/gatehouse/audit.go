@@ -31,9 +31,16 @@ type auditListCmd struct {
 	Ascending bool         `help:"Oldest first."`
 }
 
+// auditPage is how many events are listed unless told otherwise: a log grows
+// with every look at it.
+const auditPage = 100
+
 // Run lists events.
 func (c *auditListCmd) Run(e *env) error {
 	return c.do(e, 0, func(s *session) error {
+		if !s.json && c.PageSize == 0 {
+			c.PageSize = auditPage
+		}
 		now := time.Now()
 		f := gatehouse.EventFilter{
 			TeamID: c.Team, UserID: c.User, EventID: c.Event, Query: c.Query, Action: c.Action,

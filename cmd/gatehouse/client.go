@@ -5,12 +5,14 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"gatehouse"
 	"gatehouse/client"
@@ -107,10 +109,16 @@ func rootsFrom(file string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// show prints the answer: as it came, or as a person reads it.
+// show prints the answer: the wire's object on one line, or as a person reads
+// it. Servers differ in their white space, even from build to build; scripts
+// that compare must not see that.
 func (s *session) show(human func(w io.Writer)) error {
 	if s.json {
-		_, err := s.e.out.Write(append(bytes.TrimSpace(s.body), '\n'))
+		var out bytes.Buffer
+		if err := json.Compact(&out, s.body); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintln(s.e.out, out.String())
 		return err
 	}
 	human(s.e.out)
@@ -162,7 +170,7 @@ func line(s string) string {
 		return "-"
 	}
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if !unicode.IsPrint(r) { // control characters, and marks that turn text around
 			return ' '
 		}
 		return r

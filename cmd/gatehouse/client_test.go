@@ -32,7 +32,7 @@ type installation struct {
 
 func start(t *testing.T) *installation {
 	t.Helper()
-	upstream := httptest.NewServer(simulate.New(simulate.Options{Models: []string{"grok-4.5"}, Words: 5}))
+	upstream := httptest.NewServer(simulate.New(simulate.Options{Models: []string{"grok-4.3"}, Words: 5}))
 	t.Cleanup(upstream.Close)
 	dir := t.TempDir()
 	cfg := serve.Defaults()
@@ -110,7 +110,8 @@ var (
 	tokens    = regexp.MustCompile(`(gth[km]_)[0-9A-Za-z]{71}`)
 	ends      = regexp.MustCompile(`\.\.\.[0-9A-Za-z]{4}\b`)
 	times     = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`)
-	revisions = regexp.MustCompile(`(revision"?:?\s*"?)\d+\.\d+`)
+	revisions = regexp.MustCompile(`(revision(?: is |"?:?\s*"?))\d+\.\d+`)
+	last4s    = regexp.MustCompile(`("last4":")[0-9A-Za-z]{4}"`)
 	ports     = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 	latencies = regexp.MustCompile(`(latency"?:?\s*"?)[0-9.]+m?s`)
 )
@@ -125,13 +126,14 @@ func (tr *transcript) normal(s string) string {
 	})
 	s = tokens.ReplaceAllString(s, "${1}THE-TOKEN")
 	s = ends.ReplaceAllString(s, "...LAST")
+	s = last4s.ReplaceAllString(s, `${1}LAST"`)
 	s = times.ReplaceAllString(s, "YYYY-MM-DDThh:mm:ssZ")
 	s = revisions.ReplaceAllString(s, "${1}E.N")
 	s = latencies.ReplaceAllString(s, "${1}SOME")
 	return ports.ReplaceAllString(s, "127.0.0.1:PORT")
 }
 
-// words splits a command line; single quotes keep blanks.
+// splitWords splits a command line; single quotes keep blanks.
 func splitWords(line string) (out []string) {
 	for i, part := range strings.Split(line, "'") {
 		if i%2 == 1 {
@@ -241,7 +243,7 @@ func TestUsageShowsWhatWasUsed(t *testing.T) {
 	key := strings.TrimSpace(must(t, "keys", "create", "--name", "ci", "--model", "*", "--endpoint", "*"))
 	must(t, "keys", "propagation", keyID(t), "--wait", "30s")
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+in.Gateway+"/v1/chat/completions",
-		strings.NewReader(`{"model":"grok-4.5","messages":[{"role":"user","content":"hello"}]}`))
+		strings.NewReader(`{"model":"grok-4.3","messages":[{"role":"user","content":"hello"}]}`))
 	check(t, err)
 	req.Header.Set("Authorization", "Bearer "+key)
 	req.Header.Set("Content-Type", "application/json")
@@ -255,7 +257,7 @@ func TestUsageShowsWhatWasUsed(t *testing.T) {
 	deadline := time.Now().Add(20 * time.Second)
 	for {
 		out := must(t, "usage", "--from", "1h", "--unit", "none", "--group-by", "model", "--format", "csv")
-		if regexp.MustCompile(`(?m)^\S+,grok-4.5,0\.\d+,\d+$`).MatchString(out) {
+		if regexp.MustCompile(`(?m)^\S+,grok-4.3,0\.\d+,\d+$`).MatchString(out) {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -304,5 +306,32 @@ func TestTheLogVerifiesWhereverItIs(t *testing.T) {
 	r := gatehouseRun(t, "", "audit", "verify", "--checkpoint", checkpoint, "--export", file, "--key", key)
 	if r.code != exitError || !regexp.MustCompile(`^audit log BAD at index \d+: `).MatchString(r.out) {
 		t.Errorf("a changed leaf: exit %d, %s%s", r.code, r.out, r.stderr)
+	}
+}
+
+func TestTimesAreReadAsPeopleGiveThem(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for text, want := range map[string]time.Time{
+		"90d": now.AddDate(0, 0, 90), "12h": now.Add(12 * time.Hour), "0s": now, "never": {},
+		"2027-01-31": time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC), "2027-01-31T01:00:00+01:00": time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC),
+	} {
+		var at instant
+		if err := at.UnmarshalText([]byte(text)); err != nil || !at.from(now).Equal(want) {
+			t.Errorf("%s is %s, %v", text, at.from(now), err)
+		}
+	}
+	for _, bad := range []string{"", "tomorrow", "d", "-1d", "2027-13-01"} {
+		if new(instant).UnmarshalText([]byte(bad)) == nil {
+			t.Errorf("%q is a time", bad)
+		}
+	}
+}
+
+// A terminal must not obey what somebody called a key.
+func TestNamesCannotSpeakToTheTerminal(t *testing.T) {
+	for _, r := range "\x1b\n\u009b\u202e\x00" {
+		if got := line("a" + string(r) + "b"); got != "a b" {
+			t.Errorf("%U is printed as %q", r, got)
+		}
 	}
 }

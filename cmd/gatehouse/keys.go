@@ -235,7 +235,9 @@ func (r rotation) ask(now time.Time) gatehouse.KeyRotation {
 	out := gatehouse.KeyRotation{ID: r.ID, ExpireTime: r.Expire.opt(now)}
 	if r.OldExpire.given {
 		if out.OldSecretExpire = r.OldExpire.from(now); out.OldSecretExpire.IsZero() {
-			out.OldSecretExpire = now
+			// Zero would be the default of a day. Never is too late, which the
+			// server says.
+			out.OldSecretExpire = now.AddDate(100, 0, 0)
 		}
 	}
 	return out

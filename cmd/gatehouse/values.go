@@ -14,9 +14,10 @@ import (
 // instant is a time as people give it: RFC 3339, a date, a duration from now
 // such as 36h or 90d, or never.
 type instant struct {
-	given bool
-	at    time.Time
-	after time.Duration
+	given    bool
+	relative bool // after counts; otherwise at, which is zero for never
+	at       time.Time
+	after    time.Duration
 }
 
 // UnmarshalText reads a flag.
@@ -27,7 +28,7 @@ func (t *instant) UnmarshalText(b []byte) error {
 		return nil
 	}
 	if d, err := duration(text); err == nil {
-		t.after = d
+		t.relative, t.after = true, d
 		return nil
 	}
 	for _, layout := range []string{time.RFC3339, time.DateOnly} {
@@ -51,7 +52,7 @@ func duration(s string) (time.Duration, error) {
 
 // from is the time meant: durations count from now, forwards.
 func (t instant) from(now time.Time) time.Time {
-	if t.after != 0 {
+	if t.relative {
 		return now.Add(t.after).Truncate(time.Second)
 	}
 	return t.at

@@ -33,6 +33,12 @@ func client(k string) openai.Client {
 	return openai.NewClient(option.WithBaseURL(os.Getenv("GATEWAY")+"/v1"), option.WithAPIKey(key(k)), option.WithMaxRetries(0))
 }
 
+// plain talks to a gateway that answers errors in OpenAI's own shape: this SDK
+// cannot read xAI's.
+func plain(k string) openai.Client {
+	return openai.NewClient(option.WithBaseURL(os.Getenv("GATEWAY_OPENAI")+"/v1"), option.WithAPIKey(key(k)), option.WithMaxRetries(0))
+}
+
 func claude(k string) anthropic.Client {
 	return anthropic.NewClient(claudeoption.WithBaseURL(os.Getenv("GATEWAY")), claudeoption.WithAPIKey(key(k)), claudeoption.WithMaxRetries(0))
 }
@@ -130,8 +136,9 @@ func main() {
 		for _, x := range []struct {
 			key, model, text string
 			status           int
-		}{{"gthk_wrong", "grok-4", "hi", 400}, {"KEY_IMAGE", "grok-4", "hi", 403}, {"KEY", "no-such-model", "hi", 404}, {"KEY", "grok-4", "[[sim: status=500]]", 502}, {"KEY", "grok-4", "[[sim: status=429]]", 429}} {
-			c := client(x.key)
+		}{{"gthk_wrong", "grok-4", "hi", 401}, {"KEY_OPENAI_IMAGE", "grok-4", "hi", 403}, {"KEY_OPENAI", "no-such-model", "hi", 404},
+			{"KEY_OPENAI", "grok-4", "[[sim: status=500]]", 502}, {"KEY_OPENAI", "grok-4", "[[sim: status=429]]", 429}} {
+			c := plain(x.key)
 			_, err := c.Chat.Completions.New(ctx, chat(x.model, x.text))
 			problems = append(problems, want(x.status, err))
 		}

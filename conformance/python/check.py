@@ -39,7 +39,7 @@ def raises(kind, f, *needles):
         f()
     except kind as e:
         for needle in needles:
-            assert needle in str(e), f"{needle!r} is not in {e}"
+            assert needle in e.response.text, f"{needle!r} is not in {e.response.text}"
         return e
     raise AssertionError(f"expected {kind.__name__}")
 
@@ -172,6 +172,18 @@ def openai_errors():
     raises(openai.InternalServerError, lambda: client().chat.completions.create(model="grok-4", messages=user("[[sim: status=503]]")))
     raises(openai.RateLimitError, lambda: client().chat.completions.create(model="grok-4", messages=user("[[sim: status=429 retry-after=1]]")))
     raises(openai.UnprocessableEntityError, lambda: client().chat.completions.create(model="grok-4", messages=user("[[sim: status=422]]")))
+
+
+@case
+def openai_errors_in_openai_shape():
+    def ask(key, model="grok-4"):
+        c = openai.OpenAI(base_url=os.environ["GATEWAY_OPENAI"] + "/v1", api_key=os.environ.get(key, key), max_retries=0)
+        return c.chat.completions.create(model=model, messages=user("hi"))
+
+    e = raises(openai.AuthenticationError, lambda: ask("gthk_wrong"))
+    assert "Incorrect API key provided" in e.message, e.message
+    raises(openai.PermissionDeniedError, lambda: ask("KEY_OPENAI_IMAGE"))
+    raises(openai.NotFoundError, lambda: ask("KEY_OPENAI", "no-such-model"))
 
 
 @case

@@ -174,17 +174,21 @@ func read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		return nil, refuse(http.StatusRequestEntityTooLarge, "body: larger than %d bytes", maxBody)
 	case err != nil:
 		return nil, gatehouse.Errorf(gatehouse.InvalidArgument, "body: ended early").Because(err)
+	case len(raw) > 0 && compressed(r.Header):
+		return nil, refuse(http.StatusUnsupportedMediaType, "Content-Encoding: send the body as it is, uncompressed")
 	case len(raw) > 0 && !readable(r.Header):
 		return nil, refuse(http.StatusUnsupportedMediaType, "Content-Type must be application/json")
 	}
 	return raw, nil
 }
 
+func compressed(h http.Header) bool {
+	e := h.Get("Content-Encoding")
+	return e != "" && e != "identity"
+}
+
 // readable accepts JSON, curl's default for -d, and no type at all.
 func readable(h http.Header) bool {
-	if e := h.Get("Content-Encoding"); e != "" && e != "identity" {
-		return false
-	}
 	t := h.Get("Content-Type")
 	if t == "" {
 		return true

@@ -50,7 +50,8 @@ func (c *call) buffer(n int) []byte {
 	if n > pooledBody {
 		return make([]byte, n)
 	}
-	return (*bodyBuffers.Get().(*[]byte))[:n]
+	c.pooled = bodyBuffers.Get().(*[]byte)
+	return (*c.pooled)[:n]
 }
 
 // readChunked reads a body of unknown length, charging the budget as it grows.
@@ -96,12 +97,11 @@ func (c *call) charge(n int64) bool {
 
 // dropBody gives the memory back. The body is not to be used after it.
 func (c *call) dropBody() {
-	if cap(c.body) == pooledBody {
-		b := c.body[:pooledBody]
-		bodyBuffers.Put(&b)
+	if c.pooled != nil {
+		bodyBuffers.Put(c.pooled)
 	}
 	c.g.bodies.Add(-c.charged)
-	c.body, c.charged = nil, 0
+	c.body, c.pooled, c.charged = nil, nil, 0
 }
 
 // readDeadline bounds how slowly a body may come; 0 takes the bound away, since

@@ -31,7 +31,8 @@ type call struct {
 	known     bool // key is set
 	model     string
 	body      []byte
-	charged   int64 // of the budget for bodies
+	pooled    *[]byte // what body lies in, when it came from the pool
+	charged   int64   // of the budget for bodies
 
 	verdict limit.Verdict
 	ticket  *limit.Ticket

@@ -172,6 +172,9 @@ func discard(x *exchange) {
 // retryAfter reads seconds or a date; 0 when there is none that makes sense.
 func retryAfter(h http.Header) time.Duration {
 	v := strings.TrimSpace(h.Get("Retry-After"))
+	if v == "" {
+		return 0 // of nearly all answers: parsing nothing would make two errors
+	}
 	if n, err := strconv.ParseFloat(v, 64); err == nil && n > 0 && n < 1e6 {
 		return time.Duration(n * float64(time.Second))
 	}

@@ -299,7 +299,7 @@ func TestLeavingAtAnyByteLeavesOneRecord(t *testing.T) {
 		n++
 		conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
 		w.must(err)
-		fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", key, len(chatStream), chatStream)
+		fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\nConnection: close\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", key, len(chatStream), chatStream)
 		if at > 0 {
 			io.CopyN(io.Discard, conn, int64(at))
 		}
@@ -423,7 +423,9 @@ func TestFallbackModelsAreJudgedAgain(t *testing.T) {
 		b, _ := io.ReadAll(r.Body)
 		asked = append(asked, string(b))
 		good2(rw, string(b))
-	}), func(u *gatehouse.Upstream) { u.Serves = []gatehouse.Serve{{Model: "large"}, {Model: "free"}, {Model: "spare"}} })
+	}), func(u *gatehouse.Upstream) {
+		u.Serves = []gatehouse.Serve{{Model: "large"}, {Model: "free"}, {Model: "spare"}}
+	})
 	w.alias("best", "small", "free", "large", "spare")
 	key := w.key(0, func(k *gatehouse.Key) {
 		k.ACL = gatehouse.ACL{"api-key:model:small", "api-key:model:free", "api-key:model:spare", "api-key:endpoint:*"}
@@ -511,11 +513,6 @@ func TestTPMEngagesWhileAStreamRuns(t *testing.T) {
 	done := make(chan reply)
 	go func() { done <- w.post(key, "/v1/chat/completions", chatStream) }()
 	<-flowed
-	w.eventually(func() bool {
-		r := w.post(key, "/v1/chat/completions", chatStream[:10])
-		return r.status == 400 || r.status == 429
-	})
-	w.eventually(func() bool { return w.post(key, "/v1/models", "").status == 405 || true })
 	w.eventually(func() bool { return w.get(key, "/v1/me").status == 429 })
 	close(release)
 	if r := <-done; r.status != 200 || r.err != nil || !strings.HasSuffix(r.body, "data: [DONE]\n\n") {

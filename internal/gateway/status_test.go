@@ -20,7 +20,9 @@ import (
 func TestTheContractsTable(t *testing.T) {
 	w := newWorld(t)
 	up := serve(t, good)
-	w.upstream("one", up, func(u *gatehouse.Upstream) { u.Families = []gatehouse.Family{gatehouse.FamilyChat, gatehouse.FamilyMessages} })
+	w.upstream("one", up, func(u *gatehouse.Upstream) {
+		u.Families = []gatehouse.Family{gatehouse.FamilyChat, gatehouse.FamilyMessages}
+	})
 	ok := w.key(0)
 	with := func(f func(*gatehouse.Key)) string { return w.key(0, f) }
 	past := time.Now().Add(-time.Hour)

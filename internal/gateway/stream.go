@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"io"
+	"runtime"
 
 	"gatehouse"
 	"gatehouse/internal/llm"
@@ -14,6 +15,10 @@ func (c *call) relayStream(x *exchange, buf []byte) *refusal {
 	var frames gate
 	drained := int64(0)
 	for {
+		// Others first: under load more of this stream has arrived by the time it
+		// is this goroutine's turn again, and one write does for several frames.
+		// Without load this returns at once.
+		runtime.Gosched()
 		n, err := x.Read(buf)
 		if n > 0 {
 			if no := c.pass(x, &frames, buf[:n]); no != nil {

@@ -232,9 +232,22 @@ const blobTokens = 1000
 // at the body again: what the TPM counter gets at dispatch.
 func (b *Body) EstimatePrompt() int64 { return (b.Text+3)/4 + b.blobs*blobTokens }
 
+// firstInvalid is where the first byte stands that is no UTF-8.
+func firstInvalid(b []byte) (at int) {
+	for at < len(b) {
+		r, n := utf8.DecodeRune(b[at:])
+		if r == utf8.RuneError && n == 1 {
+			break
+		}
+		at += n
+	}
+	return at
+}
+
 // open checks the encoding of the whole body and enters its object.
 func (s *scanner) open() bool {
 	if !utf8.Valid(s.b) {
+		s.i = firstInvalid(s.b)
 		return s.fail("not valid UTF-8")
 	}
 	if s.space() != '{' {
