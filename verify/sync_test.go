@@ -159,23 +159,29 @@ func unescape(s string) string {
 	return string(b)
 }
 
-// checkOrder demands that when an acknowledgement leaves, nothing of the
-// write-ahead log is written and not synced. It returns the acknowledged ids.
+// checkOrder demands that between the write of a key's row to the write-ahead
+// log and the answer that acknowledges it, the log was synced. It returns the
+// acknowledged ids.
 func checkOrder(t *testing.T, events []event, made []string) []string {
 	t.Helper()
 	var acks []string
-	dirty, synced := false, 0
+	unsynced := map[string]bool{} // rows written and not synced
+	written := map[string]bool{}
 	for _, e := range events {
-		switch {
-		case strings.HasSuffix(e.path, ".db-wal") && e.call == "pwrite64":
-			dirty = true
-		case strings.HasSuffix(e.path, ".db-wal") && (e.call == "fsync" || e.call == "fdatasync"):
-			dirty, synced = false, synced+1
-		case e.ack != "" && slices.Contains(made, e.ack):
-			if dirty || synced == 0 {
-				t.Errorf("the answer for %s left before the sync that covers it", e.ack)
+		switch log := strings.HasSuffix(e.path, ".db-wal"); {
+		case log && e.call == "pwrite64":
+			for _, id := range made {
+				if !written[id] && bytes.Contains(e.data, []byte(id)) {
+					written[id], unsynced[id] = true, true
+				}
 			}
-			acks, synced = append(acks, e.ack), 0
+		case log && (e.call == "fsync" || e.call == "fdatasync"):
+			clear(unsynced)
+		case e.ack != "" && slices.Contains(made, e.ack):
+			if !written[e.ack] || unsynced[e.ack] {
+				t.Errorf("the answer for %s left before the sync that covers it (written: %v)", e.ack, written[e.ack])
+			}
+			acks = append(acks, e.ack)
 		}
 	}
 	return acks
@@ -241,7 +247,7 @@ func (h *house) checkCut(before string, files map[string][]byte, acked []string,
 			}
 		}
 	}
-	keys, err := secret.Open(filepath.Join(before, "secrets"))
+	keys, err := secret.Open(filepath.Join(h.dir, "data", "secrets"))
 	if err != nil {
 		h.t.Fatal(err)
 	}
