@@ -63,6 +63,7 @@ var badManagement = []bad{
 	{name: "limits beyond their type", status: 400, request: create + `{"name":"a","acls":[],"qps":2147483648,"qpm":9223372036854775808,"tpm":"9223372036854775808"}`},
 	{name: "tpm too large", status: 400, request: create + `{"name":"a","acls":[],"tpm":"1000000000000001"}`},
 	{name: "limits that are not whole", status: 400, request: create + `{"name":"a","acls":[],"qps":1.5,"tpm":"1e3"}`},
+	{name: "limits of another spelling", status: 400, request: create + `{"name":"a","acls":[],"qps":"+5","qpm":"05"}`},
 	{name: "limit of zero in an update", status: 400, request: patch + `{"apiKey":{"qpm":0}}`},
 	{name: "expiry in the past", status: 400, request: create + `{"name":"a","acls":[],"expireTime":"2020-01-01T00:00:00Z"}`},
 	{name: "expiry in the past by update", status: 400, request: patch + `{"apiKey":{"expireTime":"2020-01-01T00:00:00Z"}}`},
@@ -107,6 +108,9 @@ var badManagement = []bad{
 	{name: "another team's audit log", status: 404, foreign: "other", request: "GET /audit/teams/$other/events\nAuthorization: Bearer $teammanager"},
 	{name: "another team's usage", status: 404, foreign: "other", request: "POST /v1/billing/teams/$other/usage\nAuthorization: Bearer $teammanager\n\n" + usageOf},
 	{name: "another team's models", status: 404, foreign: "other", request: "GET /auth/teams/$other/models\nAuthorization: Bearer $teammanager"},
+	{name: "another team's key by the own interface", status: 404, foreign: "theirs", request: "PATCH /admin/v1/api-keys/$theirs\nAuthorization: Bearer $teammanager\n\n" + `{"strict":true}`},
+	{name: "another team by its id", status: 404, foreign: "other", request: "GET /admin/v1/teams/$other\nAuthorization: Bearer $teammanager"},
+	{name: "another team's users", status: 404, foreign: "other", request: "GET /admin/v1/users?teamId=$other\nAuthorization: Bearer $teammanager"},
 	{name: "an upstream on a private address", status: 400, request: "POST /admin/v1/upstreams\n\n" + `{"name":"a","kind":"openai","baseUrl":"http://127.0.0.1:1/v1","serves":[{"model":"*"}]}`},
 	{name: "an upstream with a password in its URL", status: 400, request: "POST /admin/v1/upstreams\n\n" + `{"name":"a","kind":"openai","baseUrl":"https://u:p@example.com/v1","serves":[{"model":"*"}]}`},
 	{name: "an upstream moved elsewhere without its credential", status: 400, request: "PATCH /admin/v1/upstreams/$upstream\n\n" + `{"baseUrl":"https://example.com/v1"}`},
@@ -145,10 +149,12 @@ var badGateway = []bad{
 	{name: "chunked body over the cap", status: 413, raw: true, request: "POST /v1/chat/completions\nTransfer-Encoding: chunked\n\n50000\r\n" + `{"model":"gpt-4o","messages":"$(327680*a)`},
 	{name: "no content type", status: 415, request: "POST /v1/chat/completions\nContent-Type:\n\n" + `{"model":"gpt-4o",` + hi + `}`},
 	{name: "body of another type", status: 415, request: "POST /v1/chat/completions\nContent-Type: text/plain\n\n" + `{"model":"gpt-4o",` + hi + `}`},
+	{name: "body of another charset", status: 415, request: "POST /v1/chat/completions\nContent-Type: application/json; charset=utf-7\n\n" + `{"model":"gpt-4o","mod+AGU-l":"grok-4",` + hi + `}`},
 	{name: "form where there is none", status: 415, request: "POST /v1/messages\nContent-Type: multipart/form-data; boundary=x\n\n--x--"},
 	{name: "compressed body", status: 415, request: "POST /v1/chat/completions\nContent-Encoding: gzip\nContent-Type: application/json\n\n" + `{"model":"gpt-4o",` + hi + `}`},
 	{name: "truncated upload", status: 400, raw: true, request: "POST /v1/chat/completions\nContent-Length: 100\n\n" + `{"model":"gpt-4o",`},
 	{name: "truncated chunked upload", status: 400, raw: true, request: "POST /v1/messages\nTransfer-Encoding: chunked\n\n20\r\n" + `{"model":"gpt-4o",`},
+	{name: "another team's conversation in the body", status: 404, request: "POST /v1/responses\n\n" + `{"model":"gpt-4o","input":"go on","conversation":"conv_theirs"}`},
 	{name: "another team's response in the path", status: 404, foreign: "response", request: "GET /v1/responses/$response"},
 	{name: "another team's response in the body", status: 404, foreign: "response", request: "POST /v1/responses\n\n" + `{"model":"gpt-4o","input":"go on","previous_response_id":"$response"}`},
 	{name: "deleting another team's response", status: 404, foreign: "response", request: "DELETE /v1/responses/$response"},
@@ -189,10 +195,10 @@ func sim(model, knobs string) string {
 func stream(model, knobs string) string { return `{"stream":true,` + sim(model, knobs)[1:] }
 
 const (
-	okHead  = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-	sseHead = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-	frame   = `data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"odd","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}` + "\n\n"
-	answer  = `{"id":"c","object":"chat.completion","created":1,"model":"odd","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}`
+	okHead     = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+	sseHead    = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+	chatFrame  = `data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"odd","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}` + "\n\n"
+	chatAnswer = `{"id":"c","object":"chat.completion","created":1,"model":"odd","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}`
 )
 
 // canned is what the odd provider sends; it then waits when the word ends a
@@ -200,14 +206,14 @@ const (
 var canned = map[string]string{
 	"odd-hang":     "",
 	"odd-stall":    okHead + "Content-Length: 500\r\n\r\n{\"id\":",
-	"odd-silence":  sseHead + "\r\n" + frame,
+	"odd-silence":  sseHead + "\r\n" + chatFrame,
 	"odd-ssh":      "SSH-2.0-OpenSSH_9.2\r\n",
 	"odd-twice":    okHead + "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
 	"odd-gzip":     okHead + "Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n\x1f\x8b",
 	"odd-redirect": "HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n",
 	"odd-page":     "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>",
 	"odd-close":    "",
-	"odd-end":      sseHead + "\r\n" + frame,
+	"odd-end":      sseHead + "\r\n" + chatFrame,
 }
 
 // oddProvider listens for requests and sends canned bytes for the word in the
@@ -248,5 +254,5 @@ func beOdd(conn net.Conn) {
 		}
 		return
 	}
-	io.WriteString(conn, okHead+"Connection: close\r\n\r\n"+answer)
+	io.WriteString(conn, okHead+"Connection: close\r\n\r\n"+chatAnswer)
 }

@@ -59,7 +59,7 @@ func TestSessionsReplay(t *testing.T) {
 			t.Errorf("%s: %d usage rows", x.name, len(rows[id]))
 			continue
 		}
-		if r := rows[id][0]; r.Usage != x.usage || r.Estimated || r.Model != "claude-sonnet-4-5" || r.Cost <= 0 {
+		if r := rows[id][0]; r.Usage != x.usage || r.Estimated || r.Model != "claude-sonnet-4-5" || r.Unpriced || r.Costs.Total() <= 0 {
 			t.Errorf("%s: the books have %+v, want %v", x.name, r, x.usage)
 		}
 	}

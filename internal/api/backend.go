@@ -53,6 +53,8 @@ type Options struct {
 	// Rate is requests per second per management key; 0 is DefaultRate,
 	// negative is unlimited.
 	Rate float64
+	// BodyTime is how long a body may take to arrive; 0 is DefaultBodyTime.
+	BodyTime time.Duration
 	// ClientIP says who is calling; nil: the peer of the connection. It is
 	// where trusted proxies are decided.
 	ClientIP func(*http.Request) netip.Addr
@@ -60,6 +62,9 @@ type Options struct {
 
 // DefaultRate is contract.md's.
 const DefaultRate = 50
+
+// DefaultBodyTime lets a megabyte through at 280 kbit/s.
+const DefaultBodyTime = 30 * time.Second
 
 // Face is one dialect: generated services with the structs that answer them,
 // and plain routes for what protojson cannot say.
@@ -92,6 +97,9 @@ func (o Options) filled() Options {
 	}
 	if o.Rate == 0 {
 		o.Rate = DefaultRate
+	}
+	if o.BodyTime == 0 {
+		o.BodyTime = DefaultBodyTime
 	}
 	if o.ClientIP == nil {
 		o.ClientIP = peer

@@ -173,7 +173,8 @@ func read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	case errors.As(err, &big):
 		return nil, refuse(http.StatusRequestEntityTooLarge, "body: larger than %d bytes", maxBody)
 	case err != nil:
-		return nil, gatehouse.Errorf(gatehouse.InvalidArgument, "body: ended early").Because(err)
+		w.Header().Set("Connection", "close") // rather than wait for the rest
+		return nil, gatehouse.Errorf(gatehouse.InvalidArgument, "body: ended early or came too slowly").Because(err)
 	case len(raw) > 0 && compressed(r.Header):
 		return nil, refuse(http.StatusUnsupportedMediaType, "Content-Encoding: send the body as it is, uncompressed")
 	case len(raw) > 0 && !readable(r.Header):

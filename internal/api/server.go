@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"golang.org/x/time/rate"
@@ -109,13 +110,26 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, rt *route, vars m
 	if err := headers(r.Header, call); err != nil {
 		return nil, nil, err
 	}
-	c, err := rt.decode(w, r, vars)
+	c, err := s.receive(w, r, rt, vars)
 	if err != nil {
 		return nil, nil, err
 	}
 	call.BodyHash = c.hash(r)
 	req := &Request{Caller: caller, Call: call, Brand: s.Brand, mutation: r.Method != http.MethodGet}
 	return req, judged(r, c, req), nil
+}
+
+// receive reads and judges what the caller wants, for as long as a body may
+// take to come. The bound goes before the answer is sought: the server's watch
+// for a leaving client would end with it, and with that a long ?wait=.
+func (s *Server) receive(w http.ResponseWriter, r *http.Request, rt *route, vars map[string]string) (content, error) {
+	conn := http.NewResponseController(w)
+	_ = conn.SetReadDeadline(time.Now().Add(s.BodyTime)) // the kernel's clock; a recorder in a test has none
+	c, err := rt.decode(w, r, vars)
+	if err == nil {
+		_ = conn.SetReadDeadline(time.Time{})
+	}
+	return c, err
 }
 
 // judged is r with what was judged in place of what was sent. Nothing that

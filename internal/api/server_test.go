@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -165,5 +168,24 @@ func TestBodyHashIsOfTheMeaning(t *testing.T) {
 	}
 	if hash(path, `{"name":"b","acls":["api-key:model:*"]}`) == one || hash("/auth/teams/"+words["other"]+"/api-keys", `{"name":"a","acls":["api-key:model:*"]}`) == one {
 		t.Error("two requests are the same")
+	}
+}
+
+// A body that stops coming is refused, and does not hold its connection.
+func TestASlowUploadIsRefused(t *testing.T) {
+	backend, words := apitest.New()
+	h := xai.Handler(backend, api.Options{BodyTime: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
+	server := httptest.NewServer(h)
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(5 * time.Second))
+	fmt.Fprintf(conn, "POST /auth/teams/%s/api-keys HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 100\r\n\r\n{\"name\":", words["team"], words["full"])
+	answer, err := io.ReadAll(conn)
+	if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 400 ")) || !bytes.Contains(answer, []byte("came too slowly")) {
+		t.Errorf("%v %s", err, answer)
 	}
 }

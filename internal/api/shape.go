@@ -121,8 +121,9 @@ func (s *shaper) whole(n *node, f protoreflect.FieldDescriptor, path string) {
 	if f.Kind() == protoreflect.Int32Kind {
 		bits = 32
 	}
-	_, err := strconv.ParseInt(n.text, 10, bits)
-	if n.kind != '0' && n.kind != '"' || err != nil {
+	v, err := strconv.ParseInt(n.text, 10, bits)
+	// "+5" and "05" are numbers to ParseInt, and none to protojson.
+	if n.kind != '0' && n.kind != '"' || err != nil || strconv.FormatInt(v, 10) != n.text {
 		s.bad.Addf(path, "must be a whole number of at most %d", int64(math.MaxInt64)>>(64-bits))
 	}
 }

@@ -143,9 +143,13 @@ func BenchmarkForward(b *testing.B) {
 		parts           []string
 	}{
 		{"plain", plain, answer[len(answer)-20:], []string{whole}},
+		{"megabyte", strings.Replace(chat, "hello there", strings.Repeat("lorem ipsum ", 87382), 1), answer[len(answer)-20:], []string{whole}},
 		{"stream", chatStream, "[DONE]\n\n\r\n0\r\n\r\n", stream},
 	} {
-		for _, conns := range []int{1, benchConns} {
+		for _, conns := range []int{1, 4, benchConns} {
+			if (c.name == "megabyte") != (conns == 4) {
+				continue
+			}
 			b.Run(fmt.Sprintf("%s/direct/%d", c.name, conns), func(b *testing.B) {
 				drive(b, benchUpstream(b, c.parts...), "x", c.body, c.end, conns)
 			})

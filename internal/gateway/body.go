@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"io"
+	"math/bits"
 	"net/http"
 	"strconv"
 	"sync"
@@ -11,10 +12,19 @@ import (
 	"gatehouse/internal/llm"
 )
 
-// pooledBody is the size of the buffers that most bodies fit in.
-const pooledBody = 16 << 10
+// Buffers for bodies come from pools of powers of two, from smallBody, which
+// most bodies fit in, to largeBody; a megabyte made anew for each request would
+// cost more than forwarding it.
+const (
+	smallBody   = 16 << 10
+	bodyClasses = 9
+	largeBody   = smallBody << (bodyClasses - 1) // 4 MiB
+)
 
-var bodyBuffers = sync.Pool{New: func() any { b := make([]byte, pooledBody); return &b }}
+var bodyBuffers [bodyClasses]sync.Pool
+
+// bodyClass is the pool whose buffers hold n bytes; bodyClasses when none do.
+func bodyClass(n int) int { return min(bits.Len(uint(max(n-1, 0)/smallBody)), bodyClasses) }
 
 // readBody reads the whole body before anything is judged by it. What does not
 // fit the cap is 413, what does not fit the memory set aside for all 503.
@@ -34,43 +44,45 @@ func (c *call) readBody() *refusal {
 	if n < 0 {
 		return c.readChunked()
 	}
-	if !c.charge(n) {
+	if !c.grow(int(n)) {
 		return c.full()
 	}
-	c.body = c.buffer(int(n))
+	c.body = c.body[:n]
 	if _, err := io.ReadFull(c.r.Body, c.body); err != nil {
 		return c.truncated(err)
 	}
 	return nil
 }
 
-// buffer returns room for a body: pooled when small. Nobody keeps the bytes
-// beyond settlement.
-func (c *call) buffer(n int) []byte {
-	if n > pooledBody {
-		return make([]byte, n)
+// grow makes room for n bytes in all, keeping what was read, and reports
+// whether the budget allows it.
+func (c *call) grow(n int) bool {
+	class, size := bodyClass(n), n
+	if class < bodyClasses {
+		size = smallBody << class
 	}
-	c.pooled = bodyBuffers.Get().(*[]byte)
-	return (*c.pooled)[:n]
+	if !c.charge(int64(size) - c.charged) {
+		return false
+	}
+	var fresh *[]byte
+	if class < bodyClasses {
+		fresh, _ = bodyBuffers[class].Get().(*[]byte)
+	}
+	if fresh == nil {
+		b := make([]byte, size)
+		fresh = &b
+	}
+	kept := (*fresh)[:copy(*fresh, c.body)]
+	c.recycle()
+	c.pooled, c.body = fresh, kept
+	return true
 }
 
 // readChunked reads a body of unknown length, charging the budget as it grows.
 func (c *call) readChunked() *refusal {
-	c.body = c.buffer(pooledBody)[:0]
-	if !c.charge(pooledBody) {
-		return c.full()
-	}
 	for {
-		if len(c.body) == cap(c.body) {
-			if int64(len(c.body)) > c.g.c.MaxBody {
-				return c.tooLarge()
-			}
-			if !c.charge(int64(cap(c.body))) {
-				return c.full()
-			}
-			grown := make([]byte, len(c.body), 2*cap(c.body))
-			copy(grown, c.body)
-			c.body = grown
+		if len(c.body) == cap(c.body) && !c.grow(max(smallBody, 2*cap(c.body))) {
+			return c.full()
 		}
 		n, err := c.r.Body.Read(c.body[len(c.body):cap(c.body)])
 		c.body = c.body[:len(c.body)+n]
@@ -97,11 +109,16 @@ func (c *call) charge(n int64) bool {
 
 // dropBody gives the memory back. The body is not to be used after it.
 func (c *call) dropBody() {
-	if c.pooled != nil {
-		bodyBuffers.Put(c.pooled)
-	}
+	c.recycle()
 	c.g.bodies.Add(-c.charged)
-	c.body, c.pooled, c.charged = nil, nil, 0
+	c.body, c.charged = nil, 0
+}
+
+func (c *call) recycle() {
+	if c.pooled != nil && len(*c.pooled) <= largeBody {
+		bodyBuffers[bodyClass(len(*c.pooled))].Put(c.pooled)
+	}
+	c.pooled = nil
 }
 
 // readDeadline bounds how slowly a body may come; 0 takes the bound away, since

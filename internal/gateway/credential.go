@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"context"
-	"net"
 	"net/http"
 
 	"gatehouse"
@@ -12,20 +10,12 @@ import (
 // refused there. It has been the current one since June 2023.
 const anthropicVersion = "2023-06-01"
 
-// SetCredential puts an upstream's credential where its kind wants it.
-// Anthropic's own route takes x-api-key, its OpenAI-compatible one, like
-// everybody else, a bearer token.
-func SetCredential(h http.Header, up *gatehouse.Upstream, family gatehouse.Family) {
-	l := link{up: up}
-	if up.Credential != "" {
-		l.credential = bothWays(up.Credential)
-	}
-	l.authorize(h, family)
-}
-
 // bothWays is a credential bare and as a bearer token.
 func bothWays(credential string) []string { return []string{credential, "Bearer " + credential} }
 
+// authorize puts an upstream's credential where its kind wants it. Anthropic's
+// own routes take x-api-key, its OpenAI-compatible one, like everybody else, a
+// bearer token.
 func (l *link) authorize(h http.Header, family gatehouse.Family) {
 	bare := l.up.Kind == gatehouse.Anthropic && family == gatehouse.FamilyMessages
 	if bare && h["Anthropic-Version"] == nil {
@@ -38,10 +28,4 @@ func (l *link) authorize(h http.Header, family gatehouse.Family) {
 	default:
 		h["Authorization"] = l.credential[1:2:2]
 	}
-}
-
-// Dialer connects as the gateway does to an upstream: never to an address that
-// the resolved name must not lead to.
-func Dialer(allowPrivate bool) func(ctx context.Context, network, address string) (net.Conn, error) {
-	return (&net.Dialer{Timeout: dialTimeout, Control: guard(allowPrivate)}).DialContext
 }

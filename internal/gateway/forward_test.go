@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gatehouse"
+	"gatehouse/internal/feed"
 )
 
 func TestAPlainAnswerPassesAndIsMetered(t *testing.T) {
@@ -613,6 +614,103 @@ func TestALargeBodyAndALargeAnswerPass(t *testing.T) {
 		t.Error("chunked upload", r.status)
 	}
 	if u := w.usage(); len(u) != 2 || u[0].Usage.Tokens() != 10 {
+		t.Errorf("%+v", u)
+	}
+}
+
+// TestAChangedUpstreamGetsNewConnections rotates a credential and moves an
+// upstream, as the feed would.
+func TestAChangedUpstreamGetsNewConnections(t *testing.T) {
+	var mu sync.Mutex
+	seen := map[string]string{}
+	handler := func(name string) http.HandlerFunc {
+		return func(rw http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			seen[name] = r.Header.Get("Authorization")
+			mu.Unlock()
+			good(rw, r)
+		}
+	}
+	w := newWorld(t)
+	u := w.upstream("one", serve(t, handler("old")))
+	key := w.key(0)
+	w.start()
+	w.post(key, "/v1/chat/completions", chat)
+	u.BaseURL, u.Credential, u.Revision = serve(t, handler("new"))+"/v1", "rotated", rev(2)
+	r, err := feed.UpstreamRecord(u, "local")
+	w.must(err)
+	w.must(w.replica.Apply(&feed.Batch{From: rev(1), To: rev(2), Time: time.Now(), Records: []feed.Record{r}}, time.Now()))
+	if r := w.post(key, "/v1/chat/completions", chat); r.status != 200 {
+		t.Fatal(r)
+	}
+	if seen["old"] != "Bearer provider-secret-one" || seen["new"] != "Bearer rotated" {
+		t.Error(seen)
+	}
+}
+
+// TestAnAnswerBeforeTheBodyIsRead has an upstream that refuses a large body and
+// closes without reading it.
+func TestAnAnswerBeforeTheBodyIsRead(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			io.ReadFull(c, make([]byte, 100))
+			io.WriteString(c, "HTTP/1.1 413 Large\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+			c.(*net.TCPConn).CloseWrite()
+			io.CopyN(io.Discard, c, 64<<10)
+			c.Close()
+		}
+	}()
+	t.Cleanup(func() { l.Close(); <-done })
+	w := newWorld(t)
+	w.upstream("one", "http://"+l.Addr().String())
+	key := w.key(0)
+	w.start()
+	r := w.post(key, "/v1/chat/completions", strings.Replace(chat, "hello there", strings.Repeat("x", 8<<20), 1))
+	if r.status != 413 && r.status != 502 {
+		t.Error(r)
+	}
+	if u := w.usage(); len(u) != 1 || u[0].Usage.Tokens() != 0 {
+		t.Errorf("%+v", u)
+	}
+}
+
+func TestSpeechIsHeardWhileItIsMade(t *testing.T) {
+	heard := make(chan struct{})
+	w := newWorld(t)
+	w.upstream("one", serve(t, func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "audio/mpeg")
+		io.WriteString(rw, "first")
+		rw.(http.Flusher).Flush()
+		<-heard
+		io.WriteString(rw, "second")
+	}))
+	key := w.key(0)
+	w.start()
+	req, _ := http.NewRequest("POST", w.url+"/v1/audio/speech", strings.NewReader(`{"model":"small","input":"hello","voice":"a"}`))
+	req.Header.Set("Authorization", "Bearer "+key)
+	req.Header.Set("Content-Type", "application/json")
+	tr := &http.Transport{DisableKeepAlives: true}
+	resp, err := tr.RoundTrip(req)
+	w.must(err)
+	defer resp.Body.Close()
+	first := make([]byte, 5)
+	io.ReadFull(resp.Body, first)
+	close(heard)
+	rest, err := io.ReadAll(resp.Body)
+	if string(first)+string(rest) != "firstsecond" || err != nil {
+		t.Errorf("%q %q %v", first, rest, err)
+	}
+	if u := w.usage(); len(u) != 1 || u[0].Usage[gatehouse.Characters] != 5 {
 		t.Errorf("%+v", u)
 	}
 }

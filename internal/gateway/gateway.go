@@ -20,7 +20,7 @@ import (
 	"gatehouse/internal/meter"
 )
 
-// Config is what a gateway works with. Replica, Limits, Journal, Now and Log
+// Config is what a gateway works with. Replica, Limits, Journal, Now and Logger
 // are required.
 type Config struct {
 	Replica *feed.Replica
@@ -82,6 +82,9 @@ func New(c Config) (*Gateway, error) {
 	c.DrainBytes = cmp.Or(c.DrainBytes, 4<<20)
 	if c.Tokenizer == nil {
 		c.Tokenizer = llm.NewTokenizer()
+	}
+	if !c.ID.IsZero() {
+		c.Logger = c.Logger.With("gateway", c.ID.String())
 	}
 	m, err := newMetrics(c.Registry)
 	if err != nil {
@@ -169,6 +172,7 @@ func (c *call) broken(p any) {
 		return
 	}
 	c.outcome, c.slug = gatehouse.Failed, llm.Broken.Slug()
+	c.tap = nil // it may be what broke, and settling must not break again
 	detail := "a value that is not logged"
 	if e, ok := p.(interface {
 		error

@@ -67,6 +67,9 @@ func newLink(up *gatehouse.Upstream) (*link, error) {
 	if base.Port() == "" {
 		l.addr = net.JoinHostPort(base.Hostname(), map[string]string{"http": "80", "https": "443"}[base.Scheme])
 	}
+	if !target(base.RawQuery) || !target(base.Host) {
+		return nil, errors.New("the upstream's base URL holds characters that must be escaped")
+	}
 	if !fieldValue(up.Credential) {
 		return nil, errors.New("the upstream's credential cannot stand in a header")
 	}

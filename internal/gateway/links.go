@@ -29,7 +29,10 @@ func (s *links) get(up *gatehouse.Upstream) (*link, error) {
 	if l != nil && up.Revision.Less(l.up.Revision) {
 		// A request that was admitted before the change. It gets its own link
 		// rather than take the new one away from everybody else.
-		return newLink(up)
+		if l, err := newLink(up); err == nil {
+			l.closed = true // keeps no connection, since nobody would close it
+			return l, nil
+		}
 	}
 	return s.replace(up)
 }

@@ -47,12 +47,7 @@ func listModels(ctx context.Context, up *gatehouse.Upstream) (status, models int
 	if err != nil {
 		return 0, 0, errors.New("the base URL cannot be asked")
 	}
-	if up.Credential != "" && up.Kind == gatehouse.Anthropic {
-		req.Header.Set("X-Api-Key", up.Credential)
-		req.Header.Set("Anthropic-Version", "2023-06-01")
-	} else if up.Credential != "" {
-		req.Header.Set("Authorization", "Bearer "+up.Credential)
-	}
+	l.authorize(req.Header, gatehouse.FamilyMessages) // Anthropic's list is one of its own routes
 	resp, err := l.transport.RoundTrip(req)
 	if err != nil {
 		var outer *url.Error

@@ -45,8 +45,11 @@ func (c *call) relay(x *exchange) *refusal {
 	}
 	buf := chunks.Get().(*[]byte)
 	defer chunks.Put(buf)
-	if sse {
-		return c.relayStream(x, *buf)
+	switch {
+	case sse:
+		return c.relayStream(x, *buf, new(gate))
+	case !json && x.status < 300:
+		return c.relayStream(x, *buf, nil) // speech: heard while it is made
 	}
 	return c.relayWhole(x, *buf, json)
 }
@@ -128,7 +131,7 @@ func (c *call) relayLong(x *exchange, buf []byte) *refusal {
 			break
 		}
 		if c.gone {
-			if drained += int64(n); drained > c.g.c.DrainBytes {
+			if drained += int64(n); c.drained(drained) {
 				return nil
 			}
 		}

@@ -41,10 +41,11 @@ func (c *call) count() (raw, tier string) {
 		return "", ""
 	}
 	if c.tap == nil {
-		// The client left before the answer came. The upstream may have done the
-		// work, so leaving early must not be the way to get it for nothing.
-		if c.outcome == gatehouse.ClientGone {
-			c.usage, c.estimated = meter.Estimate(c.promptTokens(), 0), true
+		// The client left before the answer came, or something here broke. The
+		// upstream may have done the work, so leaving early must not be the way to
+		// get it for nothing.
+		if c.outcome == gatehouse.ClientGone || c.slug == llm.Broken.Slug() {
+			c.usage, c.estimated = meter.Estimate(c.promptTokens(), c.posted), true
 		}
 		return "", ""
 	}

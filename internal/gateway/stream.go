@@ -9,10 +9,10 @@ import (
 	"gatehouse/internal/llm"
 )
 
-// relayStream passes an SSE answer on as it comes: whatever could be read at
-// once goes out in one write and one flush.
-func (c *call) relayStream(x *exchange, buf []byte) *refusal {
-	var frames gate
+// relayStream passes an answer on as it comes: whatever could be read at once
+// goes out in one write and one flush. frames is nil for what has none, such as
+// speech.
+func (c *call) relayStream(x *exchange, buf []byte, frames *gate) *refusal {
 	drained := int64(0)
 	for {
 		// Others first: under load more of this stream has arrived by the time it
@@ -21,36 +21,40 @@ func (c *call) relayStream(x *exchange, buf []byte) *refusal {
 		runtime.Gosched()
 		n, err := x.Read(buf)
 		if n > 0 {
-			if no := c.pass(x, &frames, buf[:n]); no != nil {
-				return c.breakOff(no)
+			if no := c.pass(x, frames, buf[:n]); no != nil {
+				return c.breakOff(no, frames)
 			}
 		}
 		if err == io.EOF {
-			return c.endStream(x, &frames)
+			return c.endStream(x, frames)
 		}
 		if err != nil {
-			return c.breakOff(c.brokeOff(err))
+			return c.breakOff(c.brokeOff(err), frames)
 		}
 		if c.gone {
-			if drained += int64(n); !c.route.Metered || drained > c.g.c.DrainBytes {
+			if drained += int64(n); c.drained(drained) {
 				return nil
 			}
 		}
 	}
 }
 
+// drained says when to stop reading for a client that has gone.
+func (c *call) drained(n int64) bool { return !c.route.Metered || n > c.g.c.DrainBytes }
+
 // pass takes the next bytes of a stream through the tap to the client.
 func (c *call) pass(x *exchange, frames *gate, p []byte) *refusal {
-	if c.tap == nil {
-		c.emit(x, p)
-		return nil
+	if c.tap != nil {
+		p = c.tap.Write(p)
+		if no := c.bind(); no != nil {
+			return no
+		}
+		c.post()
 	}
-	out := c.tap.Write(p)
-	if no := c.bind(); no != nil {
-		return no
+	if frames != nil {
+		p = frames.whole(p)
 	}
-	c.post()
-	c.emit(x, frames.whole(out))
+	c.emit(x, p)
 	return nil
 }
 
@@ -65,11 +69,16 @@ func (c *call) emit(x *exchange, p []byte) {
 	c.writeDeadline()
 	_, err := c.w.Write(p)
 	if err == nil {
-		if f, ok := c.w.(interface{ FlushError() error }); ok {
-			err = f.FlushError()
-		}
+		err = c.flush()
 	}
 	c.gone = c.gone || err != nil
+}
+
+func (c *call) flush() error {
+	if f, ok := c.w.(interface{ FlushError() error }); ok {
+		return f.FlushError()
+	}
+	return nil
 }
 
 // post tells the limits and the journal how much has flowed. A stream that runs
@@ -88,27 +97,27 @@ func (c *call) post() {
 	c.posted = n
 }
 
-// endStream judges a stream that ended as its framing says. It is complete only
-// when it also said so itself.
+// endStream judges a stream that ended as its framing says. What a model wrote
+// is complete only when it also said so itself.
 func (c *call) endStream(x *exchange, frames *gate) *refusal {
-	if c.tap == nil {
-		if c.status == 0 && !c.left() {
-			c.head(x, -1)
+	var rest []byte
+	if c.tap != nil {
+		rest = c.tap.Finish()
+		if no := c.bind(); no != nil {
+			return c.breakOff(no, frames)
 		}
-		return nil
+		r := c.tap.Result()
+		if !r.Terminal && r.StreamError == "" {
+			return c.breakOff(c.brokeOff(io.ErrUnexpectedEOF), frames)
+		}
+		if r.StreamError != "" {
+			c.outcome, c.detail = gatehouse.Failed, "the stream ended in an error"
+		}
 	}
-	rest := c.tap.Finish()
-	if no := c.bind(); no != nil {
-		return c.breakOff(no)
+	if frames != nil {
+		rest = append(frames.carry, rest...)
 	}
-	r := c.tap.Result()
-	if !r.Terminal && r.StreamError == "" {
-		return c.breakOff(c.brokeOff(io.ErrUnexpectedEOF))
-	}
-	if r.StreamError != "" {
-		c.outcome, c.detail = gatehouse.Failed, "the stream ended in an error"
-	}
-	c.emit(x, append(frames.carry, rest...))
+	c.emit(x, rest)
 	if c.status == 0 && !c.left() {
 		c.head(x, -1)
 	}
@@ -118,17 +127,17 @@ func (c *call) endStream(x *exchange, frames *gate) *refusal {
 // breakOff ends a stream that must not look complete: an error event after the
 // last whole frame, then a connection that breaks. What came of a further frame
 // stays here, so that the event is well-formed.
-func (c *call) breakOff(no *refusal) *refusal {
+func (c *call) breakOff(no *refusal, frames *gate) *refusal {
 	if no == nil || c.status == 0 || c.left() {
 		return no
 	}
-	frame := llm.ErrorFrame(c.style, no.fault, no.message, c.requestID)
-	if _, err := c.w.Write(frame); err == nil {
-		if f, ok := c.w.(interface{ FlushError() error }); ok {
-			_ = f.FlushError()
-		}
-	}
 	c.abort = true
+	if frames == nil {
+		return no
+	}
+	if _, err := c.w.Write(llm.ErrorFrame(c.style, no.fault, no.message, c.requestID)); err == nil {
+		c.flush()
+	}
 	return no
 }
 

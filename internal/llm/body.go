@@ -2,6 +2,7 @@ package llm
 
 import (
 	"mime"
+	"strings"
 	"unicode/utf8"
 
 	"gatehouse"
@@ -61,12 +62,18 @@ func Scan(r *Route, contentType string, body []byte) (Body, error) {
 		if r.Multipart && err == nil && kind == "multipart/form-data" {
 			return scanForm(r, params["boundary"], body)
 		}
-		isJSON = err == nil && kind == "application/json"
+		// Whoever believed another charset would read another request: in UTF-7,
+		// "mod+AGU-l" is model.
+		isJSON = err == nil && kind == "application/json" && utf8Charset(params["charset"])
 	}
 	if !isJSON || !r.JSON {
 		return Body{}, unsupported(r)
 	}
 	return scanJSON(r, body)
+}
+
+func utf8Charset(name string) bool {
+	return name == "" || strings.EqualFold(name, "utf-8") || strings.EqualFold(name, "utf8")
 }
 
 // bodyless admits requests that carry nothing. An empty JSON object is what
