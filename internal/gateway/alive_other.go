@@ -4,6 +4,6 @@ package gateway
 
 import "net"
 
-// alive cannot look without reading here; the retry of a stale connection
+// watch cannot look without reading here; the retry of a stale connection
 // covers for it.
-func alive(net.Conn) bool { return true }
+func watch(net.Conn) (alive func() bool) { return func() bool { return true } }

@@ -21,7 +21,19 @@ const (
 	largeBody   = smallBody << (bodyClasses - 1) // 4 MiB
 )
 
-var bodyBuffers [bodyClasses]sync.Pool
+// pools are the memory that requests share one after the other.
+type pools struct {
+	bodies  [bodyClasses]sync.Pool // *[]byte
+	chunks  sync.Pool              // *[]byte of wholeAnswer
+	taps    sync.Pool              // *llm.Tap
+	headers sync.Pool              // http.Header, empty
+}
+
+func (p *pools) init() {
+	p.chunks.New = func() any { b := make([]byte, wholeAnswer); return &b }
+	p.taps.New = func() any { return new(llm.Tap) }
+	p.headers.New = func() any { return make(http.Header, 16) }
+}
 
 // bodyClass is the pool whose buffers hold n bytes; bodyClasses when none do.
 func bodyClass(n int) int { return min(bits.Len(uint(max(n-1, 0)/smallBody)), bodyClasses) }
@@ -66,7 +78,7 @@ func (c *call) grow(n int) bool {
 	}
 	var fresh *[]byte
 	if class < bodyClasses {
-		fresh, _ = bodyBuffers[class].Get().(*[]byte)
+		fresh, _ = c.g.pools.bodies[class].Get().(*[]byte)
 	}
 	if fresh == nil {
 		b := make([]byte, size)
@@ -116,7 +128,7 @@ func (c *call) dropBody() {
 
 func (c *call) recycle() {
 	if c.pooled != nil && len(*c.pooled) <= largeBody {
-		bodyBuffers[bodyClass(len(*c.pooled))].Put(c.pooled)
+		c.g.pools.bodies[bodyClass(len(*c.pooled))].Put(c.pooled)
 	}
 	c.pooled = nil
 }

@@ -25,17 +25,18 @@ const (
 // conn is one HTTP/1.1 connection to an upstream.
 type conn struct {
 	nc     net.Conn
-	raw    net.Conn // below TLS
+	alive  func() bool // still open and silent; for idle ones
 	br     *bufio.Reader
 	out    []byte
 	line   []byte
 	head   head
 	rested time.Time
-	used   bool // an answer was read from it before
+	until  time.Time // the deadline that is set
+	used   bool      // an answer was read from it before
 }
 
 func newConn(nc, raw net.Conn) *conn {
-	return &conn{nc: nc, raw: raw, br: bufio.NewReaderSize(nc, readBuffer)}
+	return &conn{nc: nc, alive: watch(raw), br: bufio.NewReaderSize(nc, readBuffer)}
 }
 
 // order is a request to an upstream.
@@ -224,12 +225,19 @@ func (x *exchange) release() {
 	c.nc.Close()
 }
 
-// attach starts the clock of the header timeout on c.
+// attach starts the clock of the header timeout on c. A deadline that an earlier
+// exchange left and that is no more than an eighth too late is good enough:
+// moving it costs a timer.
 func (x *exchange) attach(c *conn) {
+	header, now := x.link.header, time.Now()
 	x.mu.Lock()
 	x.c = c
+	left := c.until.Sub(now)
+	keep := x.by.IsZero() && left >= header && left <= header+header/8
 	x.mu.Unlock()
-	x.setDeadline(time.Now().Add(x.link.header))
+	if !keep {
+		x.setDeadline(now.Add(header + header/8))
+	}
 }
 
 func (x *exchange) detach() {
@@ -262,6 +270,7 @@ func (x *exchange) setDeadline(t time.Time) {
 func (x *exchange) move(t time.Time) {
 	switch {
 	case x.c != nil:
+		x.c.until = t
 		x.c.nc.SetDeadline(t)
 	case x.timer != nil:
 		x.timer.Reset(time.Until(t))

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"gatehouse"
@@ -81,8 +80,6 @@ func (c *call) retarget(l leg) {
 	}
 }
 
-var headers = sync.Pool{New: func() any { return make(http.Header, 16) }}
-
 // attempt sends to one upstream. again says that another may be asked.
 func (c *call) attempt(x *exchange, l leg) (no *refusal, again bool) {
 	c.attempts++
@@ -90,7 +87,7 @@ func (c *call) attempt(x *exchange, l leg) (no *refusal, again bool) {
 	if err != nil {
 		return refuse(llm.UpstreamFailed, "The upstream provider is not configured in a way that can be used.").because(err), true
 	}
-	h := headers.Get().(http.Header)
+	h := c.g.pools.headers.Get().(http.Header)
 	o := order{method: c.r.Method, suffix: c.route.Suffix, query: c.r.URL.RawQuery, header: h, body: c.body}
 	c.headerFor(h, link)
 	if c.route.Op == llm.Create || c.route.Op == llm.CountTokens {
@@ -98,7 +95,7 @@ func (c *call) attempt(x *exchange, l leg) (no *refusal, again bool) {
 	}
 	gone := x.send(link, &o)
 	clear(h)
-	headers.Put(h)
+	c.g.pools.headers.Put(h)
 	if gone != nil {
 		c.g.metrics.attempt(l.up.Name, "lost")
 		return c.lostOn(l, gone)

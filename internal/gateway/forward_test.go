@@ -471,17 +471,18 @@ func TestAStaleConnectionIsReplaced(t *testing.T) {
 // for must never become somebody's answer.
 func TestNothingIsReadBehindAnAnswer(t *testing.T) {
 	poison := strings.Replace(chatAnswer, `"hi"`, `"poison"`, 1)
+	framed := func(s string) string {
+		return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(s), s)
+	}
 	for _, together := range []bool{true, false} {
+		var peer net.Conn
 		w := newWorld(t)
-		w.upstream("one", rawServer(t, func(c net.Conn, _ string) {
-			a := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(chatAnswer))
-			b := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(poison), poison)
-			io.WriteString(c, a+chatAnswer)
+		up := w.upstream("one", rawServer(t, func(c net.Conn, _ string) {
+			peer = c
+			io.WriteString(c, framed(chatAnswer))
 			if together {
-				io.WriteString(c, b)
-				return
+				io.WriteString(c, framed(poison))
 			}
-			go func() { time.Sleep(10 * time.Millisecond); io.WriteString(c, b) }()
 		}))
 		key := w.key(0)
 		w.start()
@@ -489,7 +490,18 @@ func TestNothingIsReadBehindAnAnswer(t *testing.T) {
 			if r := w.post(key, "/v1/chat/completions", chat); r.status != 200 || r.body != chatAnswer {
 				t.Error(together, r)
 			}
-			time.Sleep(30 * time.Millisecond)
+			w.usage() // waits for the end of the request
+			l, err := w.g.links.get(up)
+			w.must(err)
+			l.mu.Lock()
+			idle := append([]*conn(nil), l.free...)
+			l.mu.Unlock()
+			if !together {
+				io.WriteString(peer, framed(poison))
+			}
+			for _, c := range idle {
+				w.eventually(func() bool { return !c.alive() })
+			}
 		}
 	}
 }

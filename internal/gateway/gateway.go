@@ -64,7 +64,8 @@ type Gateway struct {
 	spares   retryBudget
 	used     used
 	metrics  *metrics
-	bodies   atomic.Int64
+	bodies   atomic.Int64 // bytes of request bodies in flight
+	pools    pools
 	stop     context.CancelFunc
 	finished chan struct{}
 }
@@ -92,6 +93,7 @@ func New(c Config) (*Gateway, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	g := &Gateway{c: c, epoch: c.Now(), links: newLinks(), stop: stop, finished: make(chan struct{}), metrics: m}
+	g.pools.init()
 	go g.sweep(ctx)
 	return g, nil
 }

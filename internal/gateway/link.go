@@ -21,9 +21,6 @@ const (
 	// one is kept unused: below the 60 s after which common servers close.
 	maxIdle = 512
 	idleFor = 50 * time.Second
-	// unchecked is for how long an idle connection is believed to be open without
-	// looking. Under load connections rest for microseconds.
-	unchecked = 20 * time.Millisecond
 	// What an upstream's record that does not say gets. A model may think for
 	// minutes before the head of a plain answer comes.
 	defaultHeaderTimeout = 10 * time.Minute
@@ -118,8 +115,7 @@ func (l *link) take(fresh bool) (*conn, error) {
 		c := l.free[n-1]
 		l.free[n-1], l.free = nil, l.free[:n-1]
 		l.mu.Unlock()
-		rest := time.Since(c.rested)
-		if rest < unchecked || rest < idleFor && alive(c.raw) {
+		if time.Since(c.rested) < idleFor && c.alive() {
 			c.used = true
 			return c, nil
 		}

@@ -132,7 +132,7 @@ func TestStickyChoicesStay(t *testing.T) {
 		w.post(key, "/v1/chat/completions", strings.Replace(chat, "{", fmt.Sprintf(`{"prompt_cache_key":"k%d",`, i), 1))
 	}
 	for i := range hits {
-		if full != 1 || hits[i].Load() < 8 {
+		if full != 1 || hits[i].Load() < 3 {
 			t.Error("not spread", i, hits[i].Load())
 		}
 	}

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"encoding/json"
-	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -74,13 +73,11 @@ func TestTheMetricsPageIsWhatIsRegistered(t *testing.T) {
 // Whoever ships logs maps these fields; one that appears unannounced may be one
 // that must not leave the machine.
 func TestTheRequestLogPageIsWhatIsLogged(t *testing.T) {
-	up := &fakeUpstream{t: t}
 	w := newWorld(t)
-	w.upstream("one", up.start())
+	w.upstream("one", serve(t, func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusInternalServerError) }))
 	key := w.key(0)
 	w.start(func(c *Config) { c.ID = gatehouse.NewID() })
-	up.handle = func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusInternalServerError) }
-	w.send(key)
+	w.post(key, "/v1/chat/completions", chat, "User-Agent", "a test")
 	w.eventually(func() bool { return strings.Contains(w.logs.String(), `"msg":"request"`) })
 	got := map[string]bool{}
 	for line := range strings.Lines(w.logs.String()) {

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"gatehouse"
@@ -17,11 +16,6 @@ import (
 // wholeAnswer is up to which size an answer that is no stream is read before
 // the client is told anything: one that turns out broken is then a plain 502.
 const wholeAnswer = 32 << 10
-
-var (
-	chunks = sync.Pool{New: func() any { b := make([]byte, wholeAnswer); return &b }}
-	taps   = sync.Pool{New: func() any { return new(llm.Tap) }}
-)
 
 // relay passes an answer of the upstream on. Errors of the client's making go
 // through unread; what a model wrote passes the tap.
@@ -37,14 +31,14 @@ func (c *call) relay(x *exchange) *refusal {
 		if binary && c.route.Family != gatehouse.FamilyAudio {
 			return c.garbage("its answer is neither JSON nor a stream")
 		}
-		c.tap = taps.Get().(*llm.Tap)
+		c.tap = c.g.pools.taps.Get().(*llm.Tap)
 		c.tap.Reset(llm.TapConfig{
 			Family: c.route.Family, Kind: x.link.up.Kind, SSE: sse, Binary: binary, Body: &c.scan,
 			StripUsage: x.link.up.AskUsage && c.scan.AddsUsage(), HoldID: c.route.Family == gatehouse.FamilyResponses,
 		})
 	}
-	buf := chunks.Get().(*[]byte)
-	defer chunks.Put(buf)
+	buf := c.g.pools.chunks.Get().(*[]byte)
+	defer c.g.pools.chunks.Put(buf)
 	switch {
 	case sse:
 		return c.relayStream(x, *buf, new(gate))

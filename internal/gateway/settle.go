@@ -28,7 +28,7 @@ func (c *call) settle() {
 	}
 	c.report(now, latency)
 	if c.tap != nil {
-		taps.Put(c.tap)
+		c.g.pools.taps.Put(c.tap)
 		c.tap = nil
 	}
 	c.dropBody()

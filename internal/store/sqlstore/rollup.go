@@ -1,199 +1,174 @@
 package sqlstore
 
 import (
-	"context"
-	"database/sql"
-	"fmt"
-	"maps"
+	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	"gatehouse"
 )
 
-// Widths of slots in seconds.
+// Rollups are sums of usage by quarter of an hour, key, model, endpoint and
+// cluster. A row each in SQL would cost every metered request several upserts
+// of forty columns, and a question about a month the reading of millions of
+// rows. So they are kept the way logs of sorted runs are: what a batch adds is
+// sorted, summed and packed into one run, and appended. Runs of a day add up,
+// and nothing else: merging some of them into one changes no answer, so it is
+// done when it is cheap, outside of the transaction that ingests.
+
+// Widths in seconds.
 const (
 	quarter = 15 * 60
 	day     = 24 * 60 * 60
+
+	slotsPerDay = day / quarter
 )
 
 func dayOf(t time.Time) int64 { return t.Unix() / day }
 
-// rollup is one table of sums. byKey and byModel say whether it tells keys
-// apart, and models, endpoints and clusters; a dimension it sums over is 0.
-type rollup struct {
-	table          string
-	width          int64 // of a slot, seconds
-	byKey, byModel bool
-}
+// place is where a usage row stands, in numbers.
+type place struct{ team, key, model, endpoint, cluster int64 }
 
-// rollups, coarsest first: a scan takes the first that can answer it.
-var rollups = []rollup{
-	{"usage_day_models", day, false, true},
-	{"usage_day_keys", day, true, false},
-	{"usage_day", day, true, true},
-	{"usage_quarter_models", quarter, false, true},
-	{"usage_quarter", quarter, true, true},
-}
-
-// cell is the place of one sum.
+// cell is the place of one sum: a quarter of its day, and what it tells apart.
+// A sum over keys or over the day has 0 there.
 type cell struct {
-	slot int64
-	place
+	key, model, endpoint, cluster, slot int64
 }
 
-// cellOf is where a record is counted.
-func (r rollup) cellOf(start time.Time, p place) cell {
-	c := cell{start.Unix() / r.width, p}
-	if !r.byKey {
-		c.key = 0
-	}
-	if !r.byModel {
-		c.model, c.endpoint, c.cluster = 0, 0, 0
-	}
-	return c
+// compare is the order of runs: cells that differ in the slot alone are
+// neighbours, so that a day's sum is a sum of neighbours.
+func (c *cell) compare(d *cell) int {
+	return cmp.Or(cmp.Compare(c.key, d.key), cmp.Compare(c.model, d.model), cmp.Compare(c.endpoint, d.endpoint),
+		cmp.Compare(c.cluster, d.cluster), cmp.Compare(c.slot, d.slot))
 }
 
-// sum is what a rollup adds up. amount counts every unit, tokens or not.
+// totals are the sums that most questions are about. amount counts every unit,
+// tokens or not.
+type totals struct{ requests, items, amount, tokens, ticks int64 }
+
+func (t *totals) add(x *totals) {
+	t.requests += x.requests
+	t.items += x.items
+	t.amount += x.amount
+	t.tokens += x.tokens
+	t.ticks += x.ticks
+}
+
+// sum is all that a rollup adds up.
 type sum struct {
-	requests, items, amount, tokens, ticks int64
-
+	totals
 	units gatehouse.Usage
 	costs gatehouse.Costs
 }
 
-func (s *sum) add(u *gatehouse.Usage, c *gatehouse.Costs) {
-	s.requests++
-	s.items += u.Items()
-	s.tokens += u.Tokens()
-	s.ticks += int64(c.Total())
-	for i := range u {
-		s.amount += u[i]
-		s.units[i] += u[i]
-		s.costs[i] += c[i]
-	}
-}
-
-func (s *sum) values() []any {
-	out := []any{s.requests, s.items, s.amount, s.tokens, s.ticks}
-	for _, n := range s.units {
-		out = append(out, n)
-	}
-	for _, t := range s.costs {
-		out = append(out, int64(t))
-	}
-	return out
-}
-
-// sums collects a batch, so that a cell is touched once per batch.
-type sums []map[cell]*sum
-
-func newSums() sums {
-	s := make(sums, len(rollups))
-	for i := range s {
-		s[i] = map[cell]*sum{}
+// sumOf is the sum of one request.
+func sumOf(u *gatehouse.Usage, c *gatehouse.Costs) sum {
+	s := sum{totals: totals{1, u.Items(), 0, u.Tokens(), int64(c.Total())}, units: *u, costs: *c}
+	for _, n := range u {
+		s.amount += n
 	}
 	return s
 }
 
-func (s sums) add(u *gatehouse.UsageRecord, p place) {
-	for i, r := range rollups {
-		c := r.cellOf(u.Start, p)
-		if s[i][c] == nil {
-			s[i][c] = &sum{}
+func (s *sum) add(x *sum) {
+	s.totals.add(&x.totals)
+	for i := range x.units {
+		s.units[i] += x.units[i]
+		s.costs[i] += x.costs[i]
+	}
+}
+
+// entry is a cell with its sum.
+type entry struct {
+	cell
+	sum
+}
+
+// runKey names the day that runs belong to.
+type runKey struct{ team, day int64 }
+
+// run is the sums of some of a team's day three times over, packed: by model,
+// endpoint and cluster and quarter; by those and the key for the whole day; and
+// by everything.
+type run struct {
+	requests                int64
+	models, cells, quarters []byte
+}
+
+// newRun sums entries, which it reorders.
+func newRun(entries []*entry) run {
+	var r run
+	var quarters, cells, models packer
+	slices.SortFunc(entries, func(a, b *entry) int { return a.compare(&b.cell) })
+	for _, e := range entries {
+		r.requests += e.requests
+		quarters.add(e)
+		cells.add(e.wholeDay())
+	}
+	marginal := make([]*entry, len(entries))
+	for i, e := range entries {
+		m := *e
+		m.key, marginal[i] = 0, &m
+	}
+	slices.SortFunc(marginal, func(a, b *entry) int { return a.compare(&b.cell) })
+	for _, e := range marginal {
+		models.add(e)
+	}
+	r.models, r.cells, r.quarters = models.bytes(), cells.bytes(), quarters.bytes()
+	return r
+}
+
+// wholeDay is e without its slot.
+func (e *entry) wholeDay() *entry {
+	d := *e
+	d.slot = 0
+	return &d
+}
+
+// mergeRuns makes one run of several. It holds a block of each at a time.
+func mergeRuns(all []run) (run, error) {
+	var out run
+	for _, r := range all {
+		out.requests += r.requests
+	}
+	for _, f := range []func(*run) *[]byte{
+		func(r *run) *[]byte { return &r.models }, func(r *run) *[]byte { return &r.cells }, func(r *run) *[]byte { return &r.quarters },
+	} {
+		parts := make([][]byte, len(all))
+		for i := range all {
+			parts[i] = *f(&all[i])
 		}
-		s[i][c].add(&u.Usage, &u.Costs)
-	}
-}
-
-const cellColumns = `team, slot, api_key, model, endpoint, cluster`
-
-// sumColumns are the columns of a sum, totals first.
-func sumColumns() []string {
-	out := []string{"requests", "items", "amount", "tokens", "ticks"}
-	for _, letter := range []string{"u", "t"} {
-		for i := range gatehouse.NumUnits {
-			out = append(out, fmt.Sprintf("%s%d", letter, i))
+		merged, err := mergePacks(parts)
+		if err != nil {
+			return run{}, err
 		}
+		*f(&out) = merged
 	}
-	return out
+	return out, nil
 }
 
-// upsert adds a sum to its cell, or makes the cell.
-func (r rollup) upsert() query {
-	columns := sumColumns()
-	sets := make([]string, len(columns))
-	for i, c := range columns {
-		sets[i] = c + " = " + r.table + "." + c + " + excluded." + c
+// mergePacks merges sorted packs. There are few, so finding the least by
+// looking at each is as fast as a heap.
+func mergePacks(packs [][]byte) ([]byte, error) {
+	var out packer
+	var in []*unpacker
+	for _, p := range packs {
+		in = append(in, &unpacker{rest: p})
 	}
-	return query("INSERT INTO " + r.table + " (" + cellColumns + ", " + strings.Join(columns, ", ") + ") VALUES (?" +
-		strings.Repeat(", ?", 5+len(columns)) + ") ON CONFLICT (" + cellColumns + ") DO UPDATE SET " + strings.Join(sets, ", "))
-}
-
-// upsert writes the batch, cells in the order of their table: neighbours share
-// pages, and writers of other engines lock in one order.
-func (s sums) upsert(w *session) error {
-	for i, r := range rollups {
-		q := r.upsert()
-		for _, c := range slices.SortedFunc(maps.Keys(s[i]), compareCells) {
-			args := append([]any{c.team, c.slot, c.key, c.model, c.endpoint, c.cluster}, s[i][c].values()...)
-			if _, err := w.exec(q, args...); err != nil {
-				return failed(err)
+	for {
+		var least *unpacker
+		for _, u := range in {
+			if err := u.fill(); err != nil {
+				return nil, err
+			}
+			if !u.done() && (least == nil || u.at().compare(&least.at().cell) < 0) {
+				least = u
 			}
 		}
-	}
-	return nil
-}
-
-// compareCells is the order of the tables' keys.
-func compareCells(a, b cell) int {
-	return slices.Compare(
-		[]int64{a.team, a.slot, a.key, a.model, a.endpoint, a.cluster},
-		[]int64{b.team, b.slot, b.key, b.model, b.endpoint, b.cluster})
-}
-
-const selectDay query = `SELECT start_us, team, api_key, model, endpoint, cluster, vector FROM usage_rows WHERE day = ? ORDER BY id`
-
-// RecomputeRollups replaces the rollups of the UTC days from start to end with
-// what the rows say: after a correction of rows, or as a check that they agree.
-// Each day is a transaction of its own. It is for maintenance and ignores the
-// door's ten milliseconds.
-func (s *Store) RecomputeRollups(ctx context.Context, start, end time.Time) error {
-	for d := dayOf(start); d <= dayOf(end.Add(-time.Microsecond)); d++ {
-		if err := s.perform(ctx, func(w *session) error { return recomputeDay(ctx, w, d) }); err != nil {
-			return err
+		if least == nil {
+			return out.bytes(), nil
 		}
+		out.add(least.at())
+		least.next++
 	}
-	return nil
-}
-
-// recomputeDay drops a day's cells of every rollup and sums its rows again.
-func recomputeDay(ctx context.Context, w *session, d int64) error {
-	for _, r := range rollups {
-		slots := day / r.width
-		if _, err := w.exec(query(`DELETE FROM `+r.table+` WHERE slot >= ? AND slot < ?`), d*slots, (d+1)*slots); err != nil {
-			return failed(err)
-		}
-	}
-	all := newSums()
-	err := w.each(ctx, selectDay, []any{d}, func(rows *sql.Rows) (bool, error) {
-		var p place
-		var us int64
-		var vector []byte
-		if err := rows.Scan(&us, &p.team, &p.key, &p.model, &p.endpoint, &p.cluster, &vector); err != nil {
-			return false, err
-		}
-		var u gatehouse.UsageRecord
-		u.Start = fromMicros(us)
-		if err := unpackVector(vector, &u.Usage, &u.Costs); err != nil {
-			return false, err
-		}
-		all.add(&u, p)
-		return true, nil
-	})
-	if err != nil {
-		return failed(err)
-	}
-	return all.upsert(w)
 }
