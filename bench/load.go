@@ -50,6 +50,7 @@ func measure(p plan, t *target, l load) row {
 		before := cpuOf(t.pids)
 		out := wrk(p, t, l)
 		r := parseWrk(out)
+		t.sent += r.requests - r.errors
 		r.cpu = (cpuOf(t.pids) - before) * 1e6 / max(1, float64(r.requests))
 		r.target, r.load, r.connections, r.rss = t.name, l.name, l.connections, rssOf(t.pids)
 		runs = append(runs, r.row)

@@ -26,8 +26,10 @@ type target struct {
 	cmd  *exec.Cmd
 	// management and credential reach a Gatehouse; empty elsewhere.
 	management, credential, team string
+	dir                          string        // its data, when it is a Gatehouse
+	held                         bool          // its usage is not ingested
 	created                      time.Duration // how long the keys took
-	sent                         *atomic.Int64
+	sent                         int           // requests that were answered well
 }
 
 func stopAll(all []*target) {
@@ -58,6 +60,7 @@ func startTargets(p plan) ([]*target, error) {
 			t.name = "ReverseProxy"
 			return exec.Command(self, "child", "reverseproxy", strings.TrimPrefix(t.url, "http://"), upstream.url), nil
 		},
+		dataPlane,
 		gatehouse,
 	} {
 		t := &target{url: "http://" + freeAddr(), keys: dummy}
@@ -71,7 +74,12 @@ func startTargets(p plan) ([]*target, error) {
 			return all, err
 		}
 	}
-	return all, createKeys(p, all[len(all)-1])
+	for _, t := range all[len(all)-2:] {
+		if err := createKeys(p, t); err != nil {
+			return all, err
+		}
+	}
+	return all, nil
 }
 
 // upstreamURL leaves the upstream's address where the launchers find it.
@@ -97,13 +105,21 @@ http { access_log off; client_max_body_size 64m; client_body_buffer_size 2m; kee
 	return exec.Command("nginx", "-c", file), os.WriteFile(file, []byte(conf), 0o600)
 }
 
+// gatehouse is the product with everything on.
 func gatehouse(p plan, _ string, t *target) (*exec.Cmd, error) {
-	t.name, t.management = "gatehouse (all)", "http://"+freeAddr()
-	cmd := exec.Command(p.binary, "serve", "--data", filepath.Join(p.dir, "data"), "--bootstrap-file", filepath.Join(p.dir, "bootstrap"),
+	t.name, t.management, t.dir = "gatehouse (all)", "http://"+freeAddr(), filepath.Join(p.dir, "all")
+	cmd := exec.Command(p.binary, "serve", "--data", filepath.Join(t.dir, "data"), "--bootstrap-file", filepath.Join(t.dir, "bootstrap"),
 		"--gateway", strings.TrimPrefix(t.url, "http://"), "--management", strings.TrimPrefix(t.management, "http://"), "--metrics", freeAddr(),
 		"--upstream", p.upstream()+"/v1")
 	cmd.Env = append(os.Environ(), "GATEHOUSE_MANAGEMENT_RATE=1000000", "GATEHOUSE_LOG_LEVEL=warn")
-	return cmd, nil
+	return cmd, os.MkdirAll(t.dir, 0o700)
+}
+
+// dataPlane is the same program with its usage left in the journal: what the
+// gateway costs when the control plane runs elsewhere, its shipping excepted.
+func dataPlane(p plan, self string, t *target) (*exec.Cmd, error) {
+	t.name, t.management, t.dir, t.held = "gatehouse (gateway)", "http://"+freeAddr(), filepath.Join(p.dir, "held"), true
+	return exec.Command(self, "child", "dataplane", t.dir, strings.TrimPrefix(t.url, "http://"), strings.TrimPrefix(t.management, "http://"), p.upstream()+"/v1"), nil
 }
 
 // start runs cmd and waits until its address accepts.
@@ -128,7 +144,7 @@ func createKeys(p plan, t *target) error {
 		TeamID string `json:"team_id"`
 		Key    string `json:"management_key"`
 	}
-	text, err := os.ReadFile(filepath.Join(p.dir, "bootstrap"))
+	text, err := os.ReadFile(filepath.Join(t.dir, "bootstrap"))
 	if err != nil {
 		return err
 	}
@@ -159,7 +175,7 @@ func createKeys(p plan, t *target) error {
 	if err, ok := failed.Load().(error); ok {
 		return err
 	}
-	t.keys = filepath.Join(p.dir, "keys")
+	t.keys = filepath.Join(t.dir, "keys")
 	return os.WriteFile(t.keys, []byte(strings.Join(made, "\n")+"\n"), 0o600)
 }
 

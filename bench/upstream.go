@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"log"
@@ -10,13 +11,24 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
+
+	"gatehouse/internal/serve"
 )
 
 // child is what the bench starts of itself: an upstream that is as cheap as one
 // can be, and the bare reverse proxy to compare with.
 func child(args []string) {
+	if args[0] == "dataplane" {
+		if err := runDataPlane(args[1], args[2], args[3], args[4]); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	l, err := net.Listen("tcp", args[1])
 	if err != nil {
 		log.Fatal(err)
@@ -34,6 +46,24 @@ func child(args []string) {
 		}
 		go answer(conn)
 	}
+}
+
+// runDataPlane serves from dir without ingesting usage, until interrupted.
+func runDataPlane(dir, gateway, management, upstream string) error {
+	up, err := serve.ParseUpstreamFlag(upstream, 0)
+	if err != nil {
+		return err
+	}
+	cfg := serve.Defaults()
+	cfg.Data, cfg.Bootstrap, cfg.Upstreams = filepath.Join(dir, "data"), filepath.Join(dir, "bootstrap"), []serve.UpstreamConfig{up}
+	cfg.Gateway.Listen, cfg.Management.Listen, cfg.Metrics.Listen = gateway, management, "127.0.0.1:0"
+	cfg.Management.Rate, cfg.Log.Level = 1_000_000, "warn"
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	return serve.Run(ctx, cfg, serve.Process{Version: "bench", Stderr: os.Stderr, HoldUsage: true})
 }
 
 const chunks = 20

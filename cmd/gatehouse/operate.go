@@ -19,7 +19,7 @@ import (
 // settings are the flags that shape a configuration.
 type settings struct {
 	ConfigFile string   `name:"config" help:"Configuration file (YAML)." type:"existingfile" placeholder:"FILE"`
-	Data       string   `help:"Directory of the database, the journal and the snapshots." placeholder:"DIR"`
+	Data       string   `help:"Directory of the database and the journal." placeholder:"DIR"`
 	Secrets    string   `help:"Directory of the installation's secrets. Default: DATA/secrets." placeholder:"DIR"`
 	Role       string   `help:"all, control or gateway." placeholder:"ROLE"`
 	Gateway    string   `help:"Listen address of the gateway. Default: 127.0.0.1:8080." placeholder:"ADDR"`

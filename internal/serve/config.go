@@ -3,10 +3,13 @@ package serve
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"time"
 
@@ -24,7 +27,7 @@ import (
 // fill it, later ones winning. Unknown members are errors.
 type Config struct {
 	Role       string           `koanf:"role"`           // all; control and gateway come with several machines
-	Data       string           `koanf:"data"`           // directory of the database, journal and snapshots
+	Data       string           `koanf:"data"`           // directory of the database and the journal
 	Secrets    string           `koanf:"secrets"`        // directory of the installation's secrets; DATA/secrets unless said
 	Cluster    string           `koanf:"cluster"`        // the cluster this gateway belongs to
 	Brand      string           `koanf:"brand"`          // prefix of keys before the plane letter
@@ -51,13 +54,12 @@ type LogConfig struct {
 
 // GatewayConfig shapes the data plane.
 type GatewayConfig struct {
-	Listen         string        `koanf:"listen"`
-	Errors         string        `koanf:"errors"`     // xai, or openai for OpenAI's error bodies and 401 for bad keys
-	Durability     string        `koanf:"durability"` // batched, or per_request: fsync before the answer
-	MaxBody        int64         `koanf:"max_body_bytes"`
-	MaxBodies      int64         `koanf:"max_bodies_bytes"` // all bodies in flight together
-	TrustedProxies []string      `koanf:"trusted_proxies"`  // CIDRs whose X-Forwarded-For is believed
-	MaxStale       time.Duration `koanf:"max_stale"`
+	Listen         string   `koanf:"listen"`
+	Errors         string   `koanf:"errors"`     // xai, or openai for OpenAI's error bodies and 401 for bad keys
+	Durability     string   `koanf:"durability"` // batched, or per_request: fsync of the open record before the upstream's first byte
+	MaxBody        int64    `koanf:"max_body_bytes"`
+	MaxBodies      int64    `koanf:"max_bodies_bytes"` // all bodies in flight together
+	TrustedProxies []string `koanf:"trusted_proxies"`  // CIDRs whose X-Forwarded-For is believed
 }
 
 // ManagementConfig shapes the management plane.
@@ -71,8 +73,8 @@ type MetricsConfig struct {
 	Listen string `koanf:"listen"`
 }
 
-// UpstreamConfig declares an upstream. The credential comes from a file or the
-// environment, so that the configuration itself holds no secret.
+// UpstreamConfig declares an upstream. The credential comes from a file, so
+// that the configuration itself holds no secret.
 type UpstreamConfig struct {
 	Name           string        `koanf:"name"`
 	Kind           string        `koanf:"kind"`
@@ -139,7 +141,7 @@ func Defaults() Config {
 	return Config{
 		Role: "all", Cluster: "local", Brand: gatehouse.DefaultBrand,
 		Log:        LogConfig{Level: "info", Format: "json"},
-		Gateway:    GatewayConfig{Listen: "127.0.0.1:8080", Errors: "xai", Durability: "batched", MaxBody: 64 << 20, MaxBodies: 512 << 20, MaxStale: 24 * time.Hour},
+		Gateway:    GatewayConfig{Listen: "127.0.0.1:8080", Errors: "xai", Durability: "batched", MaxBody: 64 << 20, MaxBodies: 512 << 20},
 		Management: ManagementConfig{Listen: "127.0.0.1:8090", Rate: 50},
 		Metrics:    MetricsConfig{Listen: "127.0.0.1:9090"},
 	}
@@ -162,7 +164,7 @@ func Load(file string, environ func() []string) (Config, error) {
 	}
 	err := k.UnmarshalWithConf("", &cfg, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
 		Result: &cfg, ErrorUnused: true, WeaklyTypedInput: true, TagName: "koanf",
-		DecodeHook: mapstructure.StringToTimeDurationHookFunc(),
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(timeAsText, mapstructure.StringToTimeDurationHookFunc(), mapstructure.StringToSliceHookFunc(",")),
 	}})
 	if err != nil {
 		return cfg, fmt.Errorf("configuration: %w", err)
@@ -170,20 +172,39 @@ func Load(file string, environ func() []string) (Config, error) {
 	return cfg, nil
 }
 
-// fromEnv maps GATEHOUSE_GATEWAY_LISTEN to gateway.listen. Names that clients
-// read, and names that are no path, are left alone.
+// fromEnv maps GATEHOUSE_GATEWAY_LISTEN to gateway.listen, for the members that
+// Config has. Other names, such as those that clients read, are left alone.
 func fromEnv(name, value string) (string, any) {
-	path := strings.ToLower(strings.TrimPrefix(name, "GATEHOUSE_"))
-	for _, section := range []string{"gateway", "management", "metrics", "log"} {
-		if rest, ok := strings.CutPrefix(path, section+"_"); ok && path != "management_key" {
-			return section + "." + rest, value
+	path, known := envPaths(reflect.TypeFor[Config](), "", "GATEHOUSE")[name]
+	if !known {
+		return "", nil
+	}
+	return path, value
+}
+
+// envPaths lists the environment names of a struct's scalar members by path.
+func envPaths(t reflect.Type, path, name string) map[string]string {
+	out := map[string]string{}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		tag := f.Tag.Get("koanf")
+		env := name + "_" + strings.ToUpper(tag)
+		switch {
+		case f.Type.Kind() == reflect.Struct:
+			maps.Copy(out, envPaths(f.Type, path+tag+".", env))
+		case f.Type.Kind() != reflect.Slice || f.Type.Elem().Kind() == reflect.String:
+			out[env] = path + tag
 		}
 	}
-	switch path {
-	case "role", "data", "secrets", "cluster", "brand", "bootstrap_file", "insecure", "tls_cert", "tls_key":
-		return path, value
+	return out
+}
+
+// timeAsText undoes what YAML does to an unquoted time.
+func timeAsText(from, to reflect.Type, v any) (any, error) {
+	if at, ok := v.(time.Time); ok && to.Kind() == reflect.String {
+		return at.Format(time.RFC3339), nil
 	}
-	return "", nil
+	return v, nil
 }
 
 // Check reports everything wrong with the configuration at once.
@@ -194,7 +215,7 @@ func (c *Config) Check() error {
 		bad("role: %q is not offered: this build runs everything in one process, role all", c.Role)
 	}
 	if c.Data == "" {
-		bad("data: is required: the directory for the database, the journal and the snapshots")
+		bad("data: is required: the directory for the database and the journal")
 	}
 	if !gatehouse.ValidBrand(c.Brand) {
 		bad("brand: must be 1 to %d lower-case letters", gatehouse.MaxBrand)
@@ -202,14 +223,26 @@ func (c *Config) Check() error {
 	if c.Gateway.Errors != "xai" && c.Gateway.Errors != "openai" {
 		bad("gateway.errors: must be xai or openai")
 	}
+	if new(slog.Level).UnmarshalText([]byte(c.Log.Level)) != nil {
+		bad("log.level: must be debug, info, warn or error")
+	}
+	if c.Log.Format != "json" && c.Log.Format != "text" {
+		bad("log.format: must be json or text")
+	}
+	if c.Management.Rate < 1 {
+		bad("management.rate: must be at least 1 request per second")
+	}
 	if c.Gateway.Durability != "batched" && c.Gateway.Durability != "per_request" {
 		bad("gateway.durability: must be batched or per_request")
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		bad("tls_cert and tls_key: both or neither")
 	}
-	for _, l := range []struct{ name, addr string }{{"gateway.listen", c.Gateway.Listen}, {"management.listen", c.Management.Listen}, {"metrics.listen", c.Metrics.Listen}} {
-		if err := c.checkListen(l.addr); err != nil {
+	for _, l := range []struct {
+		name, addr string
+		tls        bool
+	}{{"gateway.listen", c.Gateway.Listen, true}, {"management.listen", c.Management.Listen, true}, {"metrics.listen", c.Metrics.Listen, false}} {
+		if err := c.checkListen(l.addr, l.tls); err != nil {
 			bad("%s: %w", l.name, err)
 		}
 	}
@@ -225,17 +258,20 @@ func (c *Config) Check() error {
 }
 
 // checkListen refuses plain HTTP beyond loopback: keys would travel in the clear.
-func (c *Config) checkListen(addr string) error {
+func (c *Config) checkListen(addr string, tls bool) error {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return fmt.Errorf("%q is not host:port", addr)
 	}
 	ip, err := netip.ParseAddr(host)
 	loopback := host == "localhost" || err == nil && ip.IsLoopback()
-	if !loopback && c.TLSCert == "" && !c.Insecure {
-		return fmt.Errorf("%s is not loopback: give --tls-cert and --tls-key, or --insecure when something in front does TLS", addr)
+	if loopback || c.Insecure || tls && c.TLSCert != "" {
+		return nil
 	}
-	return nil
+	if !tls {
+		return fmt.Errorf("%s is not loopback, and this listener does no TLS: keep it on loopback, or give --insecure", addr)
+	}
+	return fmt.Errorf("%s is not loopback: give --tls-cert and --tls-key, or --insecure when something in front does TLS", addr)
 }
 
 // secretsDir is where the installation's secrets live.

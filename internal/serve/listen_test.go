@@ -9,11 +9,15 @@ import (
 func TestPlainHTTPStaysOnLoopback(t *testing.T) {
 	for addr, ok := range map[string]bool{"127.0.0.1:8080": true, "[::1]:8080": true, "localhost:1": true, "0.0.0.0:8080": false, ":8080": false, "10.0.0.1:80": false, "nonsense": false} {
 		c := Defaults()
-		if err := c.checkListen(addr); (err == nil) != ok {
+		if err := c.checkListen(addr, true); (err == nil) != ok {
 			t.Errorf("%s: %v", addr, err)
 		}
+		c.TLSCert = "cert.pem"
+		if err := c.checkListen(addr, false); (err == nil) != ok {
+			t.Errorf("%s on the listener that does no TLS: %v", addr, err)
+		}
 		c.Insecure = true
-		if err := c.checkListen(addr); (err == nil) != (addr != "nonsense") {
+		if err := c.checkListen(addr, true); (err == nil) != (addr != "nonsense") {
 			t.Errorf("%s with --insecure: %v", addr, err)
 		}
 	}
@@ -21,11 +25,11 @@ func TestPlainHTTPStaysOnLoopback(t *testing.T) {
 
 func TestEveryProblemIsReportedAtOnce(t *testing.T) {
 	c := Defaults()
-	c.Brand, c.Gateway.Errors, c.Gateway.Durability = "xai-", "none", "never"
+	c.Brand, c.Gateway.Errors, c.Gateway.Durability, c.Log.Level, c.Management.Rate = "xai-", "none", "never", "loud", 0
 	c.Upstreams = []UpstreamConfig{{Name: "a"}}
 	c.Prices = []PriceConfig{{Model: "m", Effective: "yesterday"}}
 	err := c.Check()
-	for _, want := range []string{"data:", "brand:", "gateway.errors:", "gateway.durability:", "upstreams[0]", "prices[0]"} {
+	for _, want := range []string{"data:", "brand:", "gateway.errors:", "gateway.durability:", "log.level:", "management.rate:", "upstreams[0]", "prices[0]"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in %v", want, err)
 		}
@@ -34,12 +38,12 @@ func TestEveryProblemIsReportedAtOnce(t *testing.T) {
 
 func TestTheEnvironmentIsOverTheFileAndUnknownMembersAreErrors(t *testing.T) {
 	c, err := Load("testdata/good.yaml", func() []string {
-		return []string{"GATEHOUSE_GATEWAY_LISTEN=127.0.0.1:1", "GATEHOUSE_MANAGEMENT_KEY=gthm_x", "GATEHOUSE_URL=http://x", "PATH=/bin"}
+		return []string{"GATEHOUSE_GATEWAY_LISTEN=127.0.0.1:1", "GATEHOUSE_MANAGEMENT_KEY=gthm_x", "GATEHOUSE_URL=http://x", "GATEHOUSE_MANAGEMENT_KEY_FILE=x", "GATEHOUSE_GATEWAY_TRUSTED_PROXIES=10.0.0.0/8,192.168.0.0/16", "PATH=/bin"}
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Gateway.Listen != "127.0.0.1:1" || c.Management.Listen != "127.0.0.1:8190" || c.Upstreams[0].Serves[0].Weight != 3 {
+	if len(c.Gateway.TrustedProxies) != 2 || c.Prices[0].Effective != "2026-01-01T00:00:00Z" || c.Gateway.Listen != "127.0.0.1:1" || c.Management.Listen != "127.0.0.1:8190" || c.Upstreams[0].Serves[0].Weight != 3 {
 		t.Errorf("%+v", c)
 	}
 	if _, err := Load("testdata/typo.yaml", func() []string { return nil }); err == nil || !strings.Contains(err.Error(), "upstream_s") {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/netip"
 	"os"
@@ -35,6 +34,9 @@ type Process struct {
 	Stderr   io.Writer
 	Terminal bool        // standard error is one: the first key may be shown there
 	Ready    func(Addrs) // called once all listeners answer; may be nil
+	// HoldUsage leaves usage in the journal. It is for the bench, which measures
+	// what a gateway costs without the control plane in the same process.
+	HoldUsage bool
 }
 
 // Addrs are the addresses that listeners ended up with.
@@ -46,7 +48,15 @@ const drainTime = 30 * time.Second
 
 // Run serves until ctx ends, then drains and stops in reverse order.
 func Run(ctx context.Context, cfg Config, proc Process) error {
-	log := newLogger(cfg.Log, proc.Stderr)
+	if proc.Stderr == nil {
+		proc.Stderr = os.Stderr
+	}
+	log, out := newLogger(cfg.Log, proc.Stderr)
+	flushing, flushed := context.WithCancel(context.Background())
+	var flusher sync.WaitGroup
+	flusher.Go(func() { out.keep(flushing) })
+	defer flusher.Wait()
+	defer flushed()
 	h, err := open(ctx, cfg, log)
 	if err != nil {
 		return err
@@ -252,11 +262,13 @@ func (p *program) dataPlane(registry prometheus.Registerer) (*gateway.Gateway, e
 	}
 	shipper := meter.NewShipper(journal, meter.NewIngester(p.store), meter.ShipperOptions{Log: p.log})
 	p.later("journal", func(ctx context.Context) error { return errors.Join(shipper.Drain(ctx), journal.Close()) })
-	p.loop("shipper", func(ctx context.Context) {
-		if err := shipper.Run(ctx); err != nil {
-			p.log.Error("usage is not being ingested", "err", err)
-		}
-	})
+	if !p.proc.HoldUsage {
+		p.loop("shipper", func(ctx context.Context) {
+			if err := shipper.Run(ctx); err != nil {
+				p.log.Error("usage is not being ingested", "err", err)
+			}
+		})
+	}
 	proxies, err := prefixes(p.cfg.Gateway.TrustedProxies)
 	if err != nil {
 		return nil, err
@@ -319,21 +331,4 @@ func prefixes(in []string) ([]netip.Prefix, error) {
 		out = append(out, p)
 	}
 	return out, nil
-}
-
-// newLogger makes the structured log. Levels and formats that Check let pass
-// are the only ones that reach here.
-func newLogger(c LogConfig, w io.Writer) *slog.Logger {
-	if w == nil {
-		w = os.Stderr
-	}
-	var level slog.Level
-	if level.UnmarshalText([]byte(c.Level)) != nil {
-		level = slog.LevelInfo
-	}
-	opt := &slog.HandlerOptions{Level: level}
-	if c.Format == "text" {
-		return slog.New(slog.NewTextHandler(w, opt))
-	}
-	return slog.New(slog.NewJSONHandler(w, opt))
 }
