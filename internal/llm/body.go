@@ -99,7 +99,7 @@ func unsupported(r *Route) error {
 // scanJSON admits a JSON body. The loop stands here and not in a callback so
 // that it allocates nothing beyond the strings of the result.
 func scanJSON(r *Route, body []byte) (Body, error) {
-	s := scanner{b: body}
+	s := scanner{b: body, watch: true, toolInput: r.Family == gatehouse.FamilyMessages}
 	b := Body{N: 1, Store: true, takesAsk: r.Family == gatehouse.FamilyChat || r.Family == gatehouse.FamilySample}
 	var names roster
 	if !s.open() {
@@ -115,7 +115,7 @@ func scanJSON(r *Route, body []byte) (Body, error) {
 		}
 		s.space()
 		value := span{from: s.i}
-		if !s.value(2) {
+		if !s.member(raw, false, false, 2) {
 			return Body{}, s.flaw()
 		}
 		value.to = s.i

@@ -194,8 +194,11 @@ func refuse(name, problem string) error {
 	}
 }
 
-// flaw words the first flaw of the syntax.
+// flaw words what ended the scan.
 func (s *scanner) flaw() error {
+	if s.pointed != "" {
+		return refuse(s.pointed, pointerProblem)
+	}
 	return gatehouse.Errorf(gatehouse.InvalidArgument, "the request body is not one valid JSON object: %s at byte %d", s.bad, s.badPos)
 }
 

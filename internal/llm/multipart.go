@@ -160,6 +160,8 @@ func (b *Body) takePart(p *part, names *roster) error {
 		return refuse(p.name, "did you mean "+exact+"? Fields are case-sensitive")
 	case p.file && m != memberOther:
 		return refuse(p.name, "must be a field, not a file")
+	case !p.file && pointsIn(p.name):
+		return refuse(p.name, pointerProblem)
 	case p.file:
 		b.blobs++
 		if p.name == "image" || p.name == "image[]" {

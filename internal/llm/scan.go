@@ -17,6 +17,11 @@ type scanner struct {
 	blobs  int64 // string values that look like data
 	bad    string
 	badPos int
+
+	watch     bool   // refuse pointers
+	toolInput bool   // `input` is what a tool was given
+	holds     bool   // the object that comes next is a container's or an audio's
+	pointed   string // the pointer that ended the scan
 }
 
 // fail keeps the first flaw and is always false.
@@ -88,13 +93,15 @@ func (s *scanner) object(depth int) bool {
 	if depth > MaxDepth {
 		return s.fail("nested deeper than 64")
 	}
+	inner := s.holds
+	s.holds = false
 	s.i++
 	if s.space() == '}' {
 		s.i++
 		return true
 	}
 	for {
-		if _, _, ok := s.name(); !ok || !s.value(depth+1) {
+		if name, escaped, ok := s.name(); !ok || !s.member(name, escaped, inner, depth+1) {
 			return false
 		}
 		if more, ok := s.next('}'); !more {
@@ -159,9 +166,25 @@ const (
 // special marks the bytes of w that end a run of plain string bytes: quote,
 // backslash, control. The lowest mark is always true; higher ones may be
 // false, by borrow, and are not looked at.
-func special(w uint64) uint64 {
-	quote, slash := w^(ones*'"'), w^(ones*'\\')
-	return ((quote-ones)&^quote | (slash-ones)&^slash | (w-ones*' ')&^w) & highs
+func special(w uint64) uint64 { return marks(w) & highs }
+
+// marks is special without its mask. One &^w serves all three, since none of
+// the constants has a high bit.
+func marks(w uint64) uint64 {
+	return (((w ^ ones*'"') - ones) | ((w ^ ones*'\\') - ones) | (w - ones*' ')) &^ w
+}
+
+// prose is how many plain string bytes b begins with, counted by 32: most of a
+// large body is one prompt.
+func prose(b []byte) (n int) {
+	for ; len(b)-n >= 32; n += 32 {
+		p := b[n : n+32]
+		if (marks(binary.LittleEndian.Uint64(p))|marks(binary.LittleEndian.Uint64(p[8:]))|
+			marks(binary.LittleEndian.Uint64(p[16:]))|marks(binary.LittleEndian.Uint64(p[24:])))&highs != 0 {
+			break
+		}
+	}
+	return n
 }
 
 // str scans a string from its opening quote. That it is UTF-8 was checked for
@@ -173,6 +196,7 @@ func (s *scanner) str() (escaped, ok bool) {
 			m := special(binary.LittleEndian.Uint64(b[i:]))
 			if m == 0 {
 				i += 8
+				i += prose(b[i:])
 				continue
 			}
 			i += bits.TrailingZeros64(m) / 8

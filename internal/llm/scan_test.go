@@ -123,6 +123,9 @@ func TestReferencesToStoredItemsAreSeen(t *testing.T) {
 		`[{"role":"user"},{"\u0069d":"rs_1"}]`:                                      true,
 		`[{"type":"message","type":"item_reference","id":"m"}]`:                     true,
 		`[{"t\u0079pe":"item_\u0072eference","id":"msg_1"}]`:                        true,
+		`[{"type":"image_generation_call","id":"ig_1"}]`:                            true,
+		`[{"type":"image_generation_call","id":"ig_1","result":null}]`:              true,
+		`[{"type":"image_generation_call","id":"ig_1","result":"iVBORw0KGgo="}]`:    false,
 		`[{"type":"function_call_output","call_id":"c","output":"item_reference"}]`: false,
 	} {
 		b, err := Scan(&r, "application/json", []byte(`{"model":"m","input":`+input+`}`))

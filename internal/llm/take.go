@@ -255,7 +255,8 @@ func elements(v []byte) (n int64) {
 
 // refersToItem reports whether an item of a Responses input points at one that
 // an upstream stores, which another team may own. An item without a type but
-// with an id is such a pointer too, and so is whatever hides its names.
+// with an id is such a pointer too, a picture without its data, and whatever
+// hides its names.
 func refersToItem(v []byte) bool {
 	s := scanner{b: v, i: 1}
 	for more := !s.closed(']'); more; {
@@ -273,17 +274,19 @@ func refersToItem(v []byte) bool {
 }
 
 func isReference(item []byte) bool {
-	var id, typed, reference bool
+	var id, typed, reference, picture, drawn bool
 	err := members(item, func(name string, at span) error {
 		value := item[at.from:at.to]
 		switch name {
 		case "id":
 			id = string(value) != "null"
 		case "type":
-			typed = value[0] == '"'
-			reference = typed && unquote(value[1:len(value)-1]) == "item_reference"
+			kind := text(value)
+			typed, reference, picture = kind != "", kind == "item_reference", kind == "image_generation_call"
+		case "result":
+			drawn = len(text(value)) > 0
 		}
 		return nil
 	})
-	return err != nil || reference || id && !typed
+	return err != nil || reference || id && !typed || picture && !drawn
 }

@@ -54,7 +54,7 @@ type plan struct {
 	starts  []time.Time
 	groupBy []field
 	columns []column
-	filters []filter
+	filters []filter                     // what the store cannot filter
 	dims    []store.Dimension            // columns that groups and filters need
 	where   map[store.Dimension][]string // what the store can filter
 	perUnit bool                         // unit types are told apart
@@ -172,6 +172,9 @@ func (p *plan) parseFilters() error {
 		if err != nil {
 			return err
 		}
+		if p.push(f) {
+			continue
+		}
 		p.filters = append(p.filters, f)
 		for _, term := range f {
 			for _, c := range term {
@@ -182,30 +185,34 @@ func (p *plan) parseFilters() error {
 				}
 			}
 		}
-		p.push(f)
 	}
 	return nil
 }
 
-// push lets the store do a filter of the form a:x OR a:y. It is evaluated here
-// once more, so this is about speed alone.
-func (p *plan) push(f filter) {
+// push leaves a filter of the form a:x OR a:y to the store, and reports whether
+// it could.
+func (p *plan) push(f filter) bool {
 	var dim store.Dimension
 	var values []string
 	for _, term := range f {
 		c := term[0]
 		dims := groupFields[string(c.field)]
 		if len(term) != 1 || c.negate || c.op != "" || len(dims) != 1 || (dim != "" && dim != dims[0]) {
-			return
+			return false
 		}
 		if _, err := gatehouse.ParseID(c.text); err != nil && (c.field == fieldKey || c.field == fieldUser) {
-			return // matches nothing; the store may not take it for an id
+			return false // matches nothing; the store may not take it for an id
 		}
 		dim, values = dims[0], append(values, c.text)
 	}
-	if _, taken := p.where[dim]; !taken {
-		p.where[dim] = values
+	if _, taken := p.where[dim]; taken {
+		return false
 	}
+	p.where[dim] = values
+	if dim == store.ByIP || dim == store.ByUser {
+		p.need(dim)
+	}
+	return true
 }
 
 // needRows decides whether rollups suffice.
@@ -234,66 +241,90 @@ func aligned(t time.Time, w time.Duration) bool {
 	return t.Nanosecond() == 0 && t.Unix()%int64(w/time.Second) == 0
 }
 
-// scan fills the table: whole quarters of an hour from rollups when those
-// suffice, with the ends of the range from rows; else all of it from rows.
+// scan fills the table: from cells when rollups suffice, else from rows. Cells
+// take rows too, where the range begins or ends inside a quarter of an hour.
 func (a Analysis) scan(v AnalysisView, team gatehouse.ID, p *plan, t *table, now time.Time) error {
 	s := store.UsageScan{Team: team, Start: p.q.Start.UTC(), End: p.q.End.UTC(), GroupBy: p.dims, Where: p.where}
-	from, to := s.Start.Truncate(quarter), s.End.Truncate(quarter)
-	if from.Before(s.Start) {
-		from = from.Add(quarter)
+	if p.rows != "" {
+		return a.scanRows(v, s, p, t, now)
 	}
-	if p.rows != "" || !from.Before(to) {
-		return a.scanRows(v, s, p, t, now, p.rows)
-	}
-	head, tail := s, s
-	head.End, tail.Start = from, to
-	s.Start, s.End, s.Width = from, to, p.cellWidth(from, to)
-	for _, edge := range []store.UsageScan{head, tail} {
-		if edge.Start.Before(edge.End) {
-			if err := a.scanRows(v, edge, p, t, now, "a timeRange that is not a whole number of quarters of an hour"); err != nil {
+	for _, edge := range []time.Time{s.Start, s.End} {
+		if cut := edge.Truncate(quarter); !cut.Equal(edge) {
+			if err := a.kept(edge, now, "a timeRange that is not a whole number of quarters of an hour"); err != nil {
 				return err
 			}
 		}
 	}
-	return v.UsageCells(s, func(c store.UsageCell) error { return p.cell(t, s.GroupBy, &c) })
+	s.Width, s.Totals = p.cellWidth(), !p.perUnit
+	s.Most, s.Rank = p.most()
+	it := &item{whole: s.Totals}
+	take := func(it *item) error { return p.take(t, it) }
+	return v.UsageCells(s, func(c store.UsageCell) error {
+		it.at = c.Start
+		for i, d := range s.GroupBy {
+			it.set(d, c.Group[i])
+		}
+		if s.Totals {
+			it.sums(&c)
+			if c.Items == 0 {
+				return nil
+			}
+			return take(it)
+		}
+		return it.each(&c.Units, &c.Costs, take)
+	})
 }
 
 // cellWidth is the widest cell that no bucket's boundary cuts.
-func (p *plan) cellWidth(from, to time.Time) time.Duration {
+func (p *plan) cellWidth() time.Duration {
 	if p.q.Unit == gatehouse.UnitNone {
 		return 0
 	}
 	for _, w := range []time.Duration{24 * time.Hour, time.Hour} {
-		fits := aligned(from, w) && aligned(to, w)
-		for _, b := range p.starts[1:] {
-			fits = fits && aligned(b, w)
-		}
-		if fits {
+		if !slices.ContainsFunc(p.starts[1:], func(b time.Time) bool { return !aligned(b, w) }) {
 			return w
 		}
 	}
 	return quarter
 }
 
-func (p *plan) cell(t *table, dims []store.Dimension, c *store.UsageCell) error {
-	it := item{at: c.Start, whole: !p.perUnit}
-	for i, d := range dims {
-		it.set(d, c.Group[i])
+// mostGroups is how many series an answer has at most.
+func (p *plan) mostGroups() int { return max(min(MaxGroups, maxPoints/len(p.starts)), 1) }
+
+// most lets the store choose the groups where its groups are the answer's and a
+// sum decides, so that the cells of the others are never made. One more than is
+// shown is asked for: it is how the answer knows that some were cut.
+func (p *plan) most() (int, store.Measure) {
+	rank := map[string]store.Measure{"usd": store.RankTicks, "tokens": store.RankTokens,
+		"num_units": store.RankAmount, "billing_items": store.RankItems}[p.columns[0].name]
+	if p.columns[0].agg == "COUNT" {
+		rank = store.RankItems
 	}
-	return it.each(&c.Units, &c.Costs, c.Items, func(it *item) error { return p.take(t, it) })
+	if p.perUnit || len(p.filters) > 0 || p.columns[0].agg == "AVG" || len(p.groupBy) == 0 {
+		return 0, ""
+	}
+	return p.mostGroups() + 1, rank
 }
 
-func (a Analysis) scanRows(v AnalysisView, s store.UsageScan, p *plan, t *table, now time.Time, why string) error {
-	if kept := now.Add(-a.Retention); a.Retention > 0 && s.Start.Before(kept) {
+// kept refuses what starts before the rows that are kept.
+func (a Analysis) kept(start, now time.Time, why string) error {
+	if kept := now.Add(-a.Retention); a.Retention > 0 && start.Before(kept) {
 		return gatehouse.Errorf(gatehouse.InvalidArgument,
 			"%s is computed from single requests, which are kept for %d days: start at %s or later",
 			why, int(a.Retention.Hours()/24), kept.UTC().Format(time.DateTime))
+	}
+	return nil
+}
+
+func (a Analysis) scanRows(v AnalysisView, s store.UsageScan, p *plan, t *table, now time.Time) error {
+	if err := a.kept(s.Start, now, p.rows); err != nil {
+		return err
 	}
 	s.GroupBy = nil
 	return v.UsageRows(s, func(r *gatehouse.UsageRecord) error {
 		it := item{at: r.Start, key: r.KeyID.String(), model: r.Model, endpoint: r.Endpoint,
 			cluster: r.Cluster, ip: r.ClientIP, user: r.UserID.String()}
-		return it.each(&r.Usage, &r.Costs, r.Usage.Items(), func(it *item) error { return p.take(t, it) })
+		return it.each(&r.Usage, &r.Costs, func(it *item) error { return p.take(t, it) })
 	})
 }
 
@@ -333,7 +364,7 @@ func (a Analysis) answer(v AnalysisView, p *plan, t *table) gatehouse.UsageAnswe
 		return cmp.Or(cmp.Compare(y.total, x.total), slices.Compare(x.values, y.values))
 	})
 	out := gatehouse.UsageAnswer{LimitReached: t.cut}
-	if most := max(min(MaxGroups, maxPoints/len(p.starts)), 1); len(all) > most {
+	if most := p.mostGroups(); len(all) > most {
 		all, out.LimitReached = all[:most], true
 	}
 	for _, r := range all {

@@ -97,6 +97,7 @@ type cellsView struct{ rowsView }
 func (v *cellsView) UsageCells(s store.UsageScan, yield func(store.UsageCell) error) error {
 	c := store.UsageCell{Requests: 1, Items: 2, Group: make([]string, 2)}
 	c.Units[gatehouse.PromptText], c.Costs[gatehouse.PromptText] = 5, 5
+	c.Amount, c.Tokens, c.Ticks = 5, 5, 5
 	for d := s.Start; d.Before(s.End); d = d.Add(s.Width) {
 		for k := range 1_000 {
 			for m := range 10 {

@@ -106,18 +106,13 @@ func (it *item) set(d store.Dimension, v string) {
 	}
 }
 
-// each yields the parts of a vector: one item per unit in use, or one whole.
-func (it *item) each(u *gatehouse.Usage, c *gatehouse.Costs, items int64, yield func(*item) error) error {
-	if it.whole {
-		it.tokens, it.cost, it.items, it.units = u.Tokens(), c.Total(), items, 0
-		for _, n := range u {
-			it.units += n
-		}
-		if items == 0 {
-			return nil
-		}
-		return yield(it)
-	}
+// sums makes the item stand for all that a cell without units summed.
+func (it *item) sums(c *store.UsageCell) {
+	it.units, it.tokens, it.cost, it.items = c.Amount, c.Tokens, c.Ticks, c.Items
+}
+
+// each yields the parts of a vector: one item per unit in use.
+func (it *item) each(u *gatehouse.Usage, c *gatehouse.Costs, yield func(*item) error) error {
 	for i, n := range u {
 		if n == 0 {
 			continue

@@ -71,9 +71,6 @@ func (v *rowsView) UsageCells(s store.UsageScan, yield func(store.UsageCell) err
 			return fmt.Errorf("no rollup by %s", d)
 		}
 	}
-	if !aligned(s.Start, quarter) || !aligned(s.End, quarter) {
-		return fmt.Errorf("no rollup of %s to %s", s.Start, s.End)
-	}
 	if err := v.UsageRows(s, func(r *gatehouse.UsageRecord) error {
 		c := store.UsageCell{Start: s.Start}
 		if s.Width > 0 {
@@ -89,9 +86,14 @@ func (v *rowsView) UsageCells(s store.UsageScan, yield func(store.UsageCell) err
 		p := cells[key]
 		p.Requests++
 		p.Items += r.Usage.Items()
+		p.Tokens += r.Usage.Tokens()
+		p.Ticks += r.Costs.Total()
 		for i := range r.Usage {
-			p.Units[i] += r.Usage[i]
-			p.Costs[i] += r.Costs[i]
+			p.Amount += r.Usage[i]
+			if !s.Totals {
+				p.Units[i] += r.Usage[i]
+				p.Costs[i] += r.Costs[i]
+			}
 		}
 		return nil
 	}); err != nil {

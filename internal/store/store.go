@@ -140,8 +140,8 @@ type Tree struct {
 // UsageView reads usage.
 type UsageView interface {
 	// UsageCells aggregates by the scan's dimensions and bucket width, in no
-	// order. Rollups answer what begins and ends on a quarter of an hour and does
-	// not ask for ByIP or ByUser; rows answer the rest, slowly.
+	// order. Rollups answer whole quarters of an hour, and rows what sticks out at
+	// the ends; rows alone answer, slowly, what asks for ByIP or ByUser.
 	UsageCells(s UsageScan, yield func(UsageCell) error) error
 	// UsageRows yields raw rows in order of start time.
 	UsageRows(s UsageScan, yield func(*gatehouse.UsageRecord) error) error
@@ -170,7 +170,23 @@ type UsageScan struct {
 	Where      map[Dimension][]string // value is one of these
 	Width      time.Duration          // bucket width of UsageCells: 15 min, 1 h, 24 h (UTC), or 0 for one bucket
 	Totals     bool                   // UsageCells leaves Units and Costs zero: several times as fast
+	// Most, when positive, is how many groups UsageCells yields: those with the
+	// largest Rank over the whole scan, by name where they tie. Groups without
+	// Items are left out then. Not with ByIP or ByUser.
+	Most int
+	Rank Measure
 }
+
+// Measure is a sum of a UsageCell that groups are ranked by.
+type Measure string
+
+// The measures.
+const (
+	RankItems  Measure = "items"
+	RankAmount Measure = "amount"
+	RankTokens Measure = "tokens"
+	RankTicks  Measure = "ticks"
+)
 
 // UsageCell is one bucket of one group. Start is the bucket's, even where the
 // scan begins inside it; without a width it is the scan's.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -90,27 +90,38 @@ BEGIN SELECT RAISE(ROLLBACK, 'disk full'); END`)
 	v.must(v.reopen())
 }
 
-// rollupTables are all rollups.
-var rollupTables = []string{"usage_quarter", "usage_quarter_models", "usage_day", "usage_day_models", "usage_day_keys"}
-
-// dump lists a rollup's rows as text.
-func (v *vault) dump(table string) (out []string) {
+// sums lists what the rollups say at their finest, as text.
+func (v *vault) sums(from, to time.Time) (out []string) {
 	v.Helper()
-	rows, err := v.raw.Query("SELECT * FROM " + table + " ORDER BY 1, 2, 3, 4, 5, 6")
-	v.must(err)
-	defer rows.Close()
-	columns, err := rows.Columns()
-	v.must(err)
-	for rows.Next() {
-		values, into := make([]int64, len(columns)), make([]any, len(columns))
-		for i := range values {
-			into[i] = &values[i]
-		}
-		v.must(rows.Scan(into...))
-		out = append(out, fmt.Sprint(values))
-	}
-	v.must(rows.Err())
+	scan := store.UsageScan{Team: v.team, Start: from, End: to, Width: 15 * time.Minute,
+		GroupBy: []store.Dimension{store.ByKey, store.ByModel, store.ByEndpoint, store.ByCluster}}
+	v.must(v.db.View(context.Background(), func(w store.View) error {
+		return w.UsageCells(scan, func(c store.UsageCell) error {
+			out = append(out, fmt.Sprintf("%+v", c))
+			return nil
+		})
+	}))
+	slices.Sort(out)
 	return out
+}
+
+// usageBatch is fifty requests, the n-th fifty of a series that spans days.
+func (v *vault) usageBatch(at time.Time, n int) (batch []gatehouse.UsageRecord) {
+	for i := range 50 {
+		u := gatehouse.UsageRecord{
+			ID: gatehouse.NewID(), Start: at.Add(time.Duration(n*50+i) * 7 * time.Minute), TeamID: v.team,
+			KeyID: gatehouse.ID{1, byte(i % 3)}, Model: fmt.Sprint("m", i%2), Endpoint: "chat", Cluster: fmt.Sprint("c", i%5),
+		}
+		u.Usage[gatehouse.Unit(i)%gatehouse.NumUnits] = int64(i)
+		u.Costs[gatehouse.Unit(i)%gatehouse.NumUnits] = gatehouse.Ticks(i * 3)
+		batch = append(batch, u)
+	}
+	return batch
+}
+
+func (v *vault) ingest(batch []gatehouse.UsageRecord) {
+	v.Helper()
+	v.must(v.db.Ingest(context.Background(), func(i store.Ingest) error { _, err := i.InsertUsage(batch); return err }))
 }
 
 // TestRollupsFollowFromRows recomputes them from rows and expects what ingest
@@ -119,33 +130,56 @@ func TestRollupsFollowFromRows(t *testing.T) {
 	v := newVault(t)
 	at := time.Date(2026, 3, 1, 23, 50, 0, 0, time.UTC)
 	for n := range 3 {
-		var batch []gatehouse.UsageRecord
-		for i := range 50 {
-			u := gatehouse.UsageRecord{
-				ID: gatehouse.NewID(), Start: at.Add(time.Duration(n*50+i) * 7 * time.Minute), TeamID: v.team,
-				KeyID: gatehouse.ID{1, byte(i % 3)}, Model: fmt.Sprint("m", i%2), Endpoint: "chat", Cluster: fmt.Sprint("c", i%5),
-			}
-			u.Usage[gatehouse.Unit(i)%gatehouse.NumUnits] = int64(i)
-			u.Costs[gatehouse.Unit(i)%gatehouse.NumUnits] = gatehouse.Ticks(i * 3)
-			batch = append(batch, u)
-		}
-		v.must(v.db.Ingest(context.Background(), func(i store.Ingest) error { _, err := i.InsertUsage(batch); return err }))
+		v.ingest(v.usageBatch(at, n))
 	}
-	want := map[string][]string{}
-	for _, table := range rollupTables {
-		want[table] = v.dump(table)
-		var requests int
-		v.must(v.raw.QueryRow("SELECT SUM(requests) FROM " + table).Scan(&requests))
-		if requests != 150 {
-			t.Errorf("%s sums %d requests of 150", table, requests)
-		}
-		v.exec("UPDATE " + table + " SET tokens = tokens + 1, slot = slot WHERE requests > 0")
+	from, to := at.Truncate(24*time.Hour), at.Add(48*time.Hour).Truncate(24*time.Hour)
+	want := v.sums(from, to)
+	if len(want) < 140 {
+		t.Fatalf("%d sums of 150 requests", len(want))
 	}
-	v.exec("DELETE FROM usage_day")
-	v.must(v.db.RecomputeRollups(context.Background(), at, at.Add(48*time.Hour)))
-	for _, table := range rollupTables {
-		if got := v.dump(table); strings.Join(got, "\n") != strings.Join(want[table], "\n") {
-			t.Errorf("%s differs from its rows", table)
+	for _, spoil := range []string{"SELECT 1", "DELETE FROM usage_runs WHERE day % 2 = 0", "DELETE FROM usage_runs", "UPDATE usage_runs SET quarters = cells"} {
+		v.exec(spoil)
+		v.must(v.db.RecomputeRollups(context.Background(), from, to))
+		if got := v.sums(from, to); !slices.Equal(got, want) {
+			t.Errorf("after %s the rollups differ from the rows", spoil)
 		}
+	}
+}
+
+// TestMergingRunsChangesNoAnswer ingests until runs were merged over and over,
+// late rows and repeats included, and recomputes from rows.
+func TestMergingRunsChangesNoAnswer(t *testing.T) {
+	v := newVault(t)
+	at := time.Date(2026, 3, 1, 23, 50, 0, 0, time.UTC)
+	for n := range 100 {
+		batch := v.usageBatch(at, n%9)
+		v.ingest(batch)
+		if n%10 == 0 {
+			v.ingest(batch) // again
+		}
+	}
+	var runs, requests int
+	v.must(v.raw.QueryRow("SELECT COUNT(*), SUM(requests) FROM usage_runs").Scan(&runs, &requests))
+	if requests != 5_000 || runs > 60 {
+		t.Errorf("%d runs of %d requests, want few of 5000", runs, requests)
+	}
+	from, to := at.Truncate(24*time.Hour), at.Add(72*time.Hour).Truncate(24*time.Hour)
+	got := v.sums(from, to)
+	v.must(v.db.RecomputeRollups(context.Background(), from, to))
+	if want := v.sums(from, to); !slices.Equal(got, want) {
+		t.Error("merged runs differ from the rows")
+	}
+}
+
+// TestADamagedRunIsAnErrorNotAnAnswer: too little usage would be a lie.
+func TestADamagedRunIsAnErrorNotAnAnswer(t *testing.T) {
+	v := newVault(t)
+	at := time.Date(2026, 3, 1, 1, 0, 0, 0, time.UTC)
+	v.ingest(v.usageBatch(at, 0))
+	v.exec("UPDATE usage_runs SET cells = substr(cells, 1, length(cells) - 3)")
+	scan := store.UsageScan{Team: v.team, Start: at.Truncate(24 * time.Hour), End: at.Truncate(24*time.Hour).AddDate(0, 0, 1), GroupBy: []store.Dimension{store.ByKey}}
+	err := v.db.View(context.Background(), func(w store.View) error { return w.UsageCells(scan, func(store.UsageCell) error { return nil }) })
+	if gatehouse.CodeOf(err) != gatehouse.Internal {
+		t.Errorf("got %v", err)
 	}
 }

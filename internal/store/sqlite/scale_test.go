@@ -204,6 +204,15 @@ func BenchmarkUsage(b *testing.B) {
 		{"key×model/once", func(s *store.UsageScan) {
 			s.GroupBy, s.Width = []store.Dimension{store.ByKey, store.ByModel}, 0
 		}},
+		{"key/most", func(s *store.UsageScan) {
+			s.GroupBy, s.Most, s.Rank = []store.Dimension{store.ByKey}, 1001, store.RankTicks
+		}},
+		{"key×model/most", func(s *store.UsageScan) {
+			s.GroupBy, s.Most, s.Rank = []store.Dimension{store.ByKey, store.ByModel}, 1001, store.RankTicks
+		}},
+		{"key×model/most/hour", func(s *store.UsageScan) {
+			s.GroupBy, s.Most, s.Rank, s.Width = []store.Dimension{store.ByKey, store.ByModel}, 1001, store.RankTicks, time.Hour
+		}},
 		{"model×cluster/of one key", func(s *store.UsageScan) {
 			s.GroupBy = []store.Dimension{store.ByModel, store.ByCluster}
 			s.Where = map[store.Dimension][]string{store.ByKey: {gatehouse.ID{0xee, 0, 0, 5}.String()}}

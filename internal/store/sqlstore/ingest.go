@@ -2,7 +2,8 @@ package sqlstore
 
 import (
 	"context"
-	"database/sql"
+	"math/bits"
+	"slices"
 	"strings"
 
 	"gatehouse"
@@ -13,6 +14,7 @@ import (
 type ingest struct {
 	view
 	fresh map[string]int64 // names numbered in this transaction
+	runs  []runKey         // days that it added to
 }
 
 var _ store.Ingest = (*ingest)(nil)
@@ -24,12 +26,15 @@ func (s *Store) Ingest(ctx context.Context, f func(store.Ingest) error) error {
 		i.sess = w
 		return f(i)
 	})
-	if err == nil {
-		for name, id := range i.fresh {
-			s.names.add(name, id)
-		}
+	if err != nil {
+		return err
 	}
-	return err
+	for name, id := range i.fresh {
+		s.names.add(name, id)
+	}
+	s.tidier.note(i.runs)
+	s.tidy(ctx)
+	return nil
 }
 
 const (
@@ -42,11 +47,15 @@ ON CONFLICT (gateway, incarnation) DO UPDATE SET position = excluded.position`
 	selectObject query = `SELECT id, team_id, upstream, model, created_us FROM objects WHERE id = ?`
 
 	usageColumns = ` day, id, start_us, team, api_key, model, endpoint, cluster, client_ip, vector, rest `
-	insertUsage  = `INSERT INTO usage_rows (` + usageColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	returnUsage  = ` ON CONFLICT DO NOTHING RETURNING id`
-	// usageRows is how many rows go with one statement.
-	usageRows = 32
+	// usageRows is how many rows go with one statement, a power of two.
+	usageRows = 64
 )
+
+// insertUsage writes n rows but those whose id is there.
+func insertUsage(n int) query {
+	const row = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	return query(`INSERT INTO usage_rows (` + usageColumns + `) VALUES ` + row + strings.Repeat(`, `+row, n-1) + ` ON CONFLICT DO NOTHING`)
+}
 
 // HighWater implements [store.Ingest].
 func (i *ingest) HighWater(gateway gatehouse.ID, incarnation int64) (offset int64, err error) {
@@ -86,88 +95,126 @@ func (v *view) Object(id string) (store.Object, error) {
 	return o, nil
 }
 
-// place is where a usage row stands, in numbers.
-type place struct{ team, key, model, endpoint, cluster int64 }
-
-// InsertUsage implements [store.Ingest].
+// InsertUsage implements [store.Ingest]. Nearly always every row is new, which
+// a count tells. When it tells otherwise the rows are taken back and written
+// again one by one: having the engine return which were new would cost every
+// row a scan.
 func (i *ingest) InsertUsage(records []gatehouse.UsageRecord) (fresh []bool, err error) {
-	fresh = make([]bool, len(records))
-	places := make([]place, len(records))
-	for at := 0; at < len(records); at += usageRows {
-		end := min(at+usageRows, len(records))
-		if err := i.insertRows(records[at:end], places[at:end], fresh[at:end]); err != nil {
+	rows := make([]usageRow, len(records))
+	for n := range records {
+		if rows[n], err = i.rowOf(&records[n]); err != nil {
 			return nil, err
 		}
 	}
-	sums := newSums()
+	fresh = make([]bool, len(records))
+	if err := i.insertAll(rows, fresh); err != nil {
+		return nil, err
+	}
+	sums := runSums{}
 	for n := range records {
 		if fresh[n] {
-			sums.add(&records[n], places[n])
+			sums.add(&records[n], rows[n].place)
 		}
 	}
-	return fresh, sums.upsert(i.sess)
+	for k := range sums {
+		i.runs = append(i.runs, k)
+	}
+	return fresh, sums.write(i.sess)
 }
 
-// insertRows writes one statement's worth. Statements of many rows halve the
-// cost of a row, which every metered request pays.
-func (i *ingest) insertRows(records []gatehouse.UsageRecord, places []place, fresh []bool) error {
-	args := make([]any, 0, len(records)*11)
-	first := make(map[gatehouse.ID]int, len(records)) // a repeat in one batch is a repeat
-	for n := range records {
-		u := &records[n]
-		if _, repeat := first[u.ID]; !repeat {
-			first[u.ID] = n
-		}
-		if err := i.locate(u, &places[n]); err != nil {
-			return err
-		}
-		rest, err := restOf(u)
+// usageRow is a record as the table has it.
+type usageRow struct {
+	place
+	id     gatehouse.ID
+	values [11]any
+}
+
+func (i *ingest) rowOf(u *gatehouse.UsageRecord) (r usageRow, err error) {
+	r.id = u.ID
+	if r.place, err = i.locate(u); err != nil {
+		return r, err
+	}
+	r.values = [11]any{dayOf(u.Start), u.ID[:], micros(u.Start), r.team, r.key, r.model, r.endpoint, r.cluster, u.ClientIP, packVector(u), restOf(u)}
+	return r, nil
+}
+
+// insertAll writes rows and tells which were new.
+func (i *ingest) insertAll(rows []usageRow, fresh []bool) error {
+	if _, err := i.sess.exec(`SAVEPOINT rows`); err != nil {
+		return failed(err)
+	}
+	written := int64(0)
+	for part := range slices.Chunk(rows, usageRows) {
+		n, err := i.insertCounted(part)
 		if err != nil {
 			return err
 		}
-		p := places[n]
-		args = append(args, dayOf(u.Start), u.ID[:], micros(u.Start), p.team, p.key, p.model, p.endpoint, p.cluster, u.ClientIP, packVector(u), rest)
+		written += n
 	}
-	// Only two lengths of statement are prepared again and again: whole and single.
-	if len(records) != usageRows && len(records) != 1 {
-		for n := range records {
-			if first[records[n].ID] == n {
-				if err := i.insertOnce(args[n*11:(n+1)*11], records[n:n+1], map[gatehouse.ID]int{records[n].ID: 0}, fresh[n:n+1]); err != nil {
-					return err
-				}
+	if written == int64(len(rows)) {
+		for n := range fresh {
+			fresh[n] = true
+		}
+	} else {
+		if _, err := i.sess.exec(`ROLLBACK TO rows`); err != nil {
+			return failed(err)
+		}
+		for n := range rows {
+			if err := i.insertOne(&rows[n], &fresh[n]); err != nil {
+				return err
 			}
 		}
-		return nil
 	}
-	return i.insertOnce(args, records, first, fresh)
+	_, err := i.sess.exec(`RELEASE rows`)
+	return failed(err)
 }
 
-// insertOnce runs one statement; the engine returns the ids that were new.
-func (i *ingest) insertOnce(args []any, records []gatehouse.UsageRecord, first map[gatehouse.ID]int, fresh []bool) error {
-	q := query(insertUsage + strings.Repeat(", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", len(records)-1) + returnUsage)
-	err := i.sess.each(i.ctx, q, args, func(rows *sql.Rows) (bool, error) {
-		var id []byte
-		if err := rows.Scan(&id); err != nil {
-			return false, err
+// insertCounted writes what goes with one statement: statements of many rows
+// halve the cost of a row. Few lengths are prepared: whole, a power of two, and
+// so on down.
+func (i *ingest) insertCounted(rows []usageRow) (written int64, err error) {
+	for len(rows) > 0 {
+		n := min(usageRows, 1<<(bits.Len(uint(len(rows)))-1))
+		args := make([]any, 0, n*11)
+		for at := range rows[:n] {
+			args = append(args, rows[at].values[:]...)
 		}
-		fresh[first[gatehouse.ID(id)]] = true
-		return true, nil
-	})
+		res, err := i.sess.exec(insertUsage(n), args...)
+		if err != nil {
+			return 0, failed(err)
+		}
+		fresh, err := res.RowsAffected()
+		if err != nil {
+			return 0, failed(err)
+		}
+		written, rows = written+fresh, rows[n:]
+	}
+	return written, nil
+}
+
+// insertOne writes a row that may be there.
+func (i *ingest) insertOne(r *usageRow, fresh *bool) (err error) {
+	*fresh, err = i.sess.affects(insertUsage(1), r.values[:]...)
 	return failed(err)
 }
 
 // locate numbers the names of a record.
-func (i *ingest) locate(u *gatehouse.UsageRecord, p *place) (err error) {
+func (i *ingest) locate(u *gatehouse.UsageRecord) (p place, err error) {
+	for _, f := range []struct {
+		to *int64
+		id gatehouse.ID
+	}{{&p.team, u.TeamID}, {&p.key, u.KeyID}} {
+		if *f.to, err = i.numberID(f.id); err != nil {
+			return p, err
+		}
+	}
 	for _, f := range []struct {
 		to   *int64
 		name string
-	}{
-		{&p.team, u.TeamID.String()}, {&p.key, u.KeyID.String()}, {&p.model, u.Model},
-		{&p.endpoint, u.Endpoint}, {&p.cluster, u.Cluster},
-	} {
+	}{{&p.model, u.Model}, {&p.endpoint, u.Endpoint}, {&p.cluster, u.Cluster}} {
 		if *f.to, err = i.number(f.name); err != nil {
-			return err
+			return p, err
 		}
 	}
-	return nil
+	return p, nil
 }

@@ -2,6 +2,8 @@ package sqlstore
 
 import (
 	"sync"
+
+	"gatehouse"
 )
 
 // names numbers the strings that usage repeats. What is here was committed;
@@ -9,6 +11,7 @@ import (
 type names struct {
 	mu   sync.RWMutex
 	ids  map[string]int64
+	keys map[gatehouse.ID]int64 // those of ids that are ids
 	text map[int64]string
 }
 
@@ -28,6 +31,13 @@ func (n *names) id(name string) (int64, bool) {
 	return id, ok
 }
 
+func (n *names) idOf(id gatehouse.ID) (int64, bool) {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	number, ok := n.keys[id]
+	return number, ok
+}
+
 func (n *names) name(id int64) (string, bool) {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
@@ -39,9 +49,12 @@ func (n *names) add(name string, id int64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.ids == nil || len(n.ids) >= namesMax {
-		n.ids, n.text = map[string]int64{}, map[int64]string{}
+		n.ids, n.text, n.keys = map[string]int64{}, map[int64]string{}, map[gatehouse.ID]int64{}
 	}
 	n.ids[name], n.text[id] = id, name
+	if key, err := gatehouse.ParseID(name); err == nil && key.String() == name {
+		n.keys[key] = id
+	}
 }
 
 // numbered finds a name's number in a snapshot; 0, which no name has, when it
@@ -68,6 +81,14 @@ func (v *view) named(id int64) (string, error) {
 		v.s.names.add(name, id)
 	}
 	return name, failed(err)
+}
+
+// numberID is number for an id, which is spelled only when it is new here.
+func (i *ingest) numberID(id gatehouse.ID) (int64, error) {
+	if n, ok := i.s.names.idOf(id); ok {
+		return n, nil
+	}
+	return i.number(id.String())
 }
 
 // number finds or gives a name's number. A new one is the cache's only after

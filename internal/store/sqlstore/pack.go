@@ -11,7 +11,9 @@ import (
 // skips those that it was not asked for. Numbers are varints; of keys, which
 // rise, the differences. Units are sparse: how many, then number, count and cost
 // of each. Packs outlive the program that wrote them: columns are appended,
-// never moved.
+// never moved. A pack may be in two pieces, so that whoever wants totals reads
+// half as much: the columns up to units, and units, in blocks of the same
+// entries. A piece lacks the other's columns: they are empty.
 
 // The columns of a block.
 const (
@@ -38,12 +40,13 @@ const (
 
 // packer sums neighbours of one cell and packs.
 type packer struct {
-	out     []byte
-	last    entry
-	held    int // entries in the columns
-	open    bool
-	columns [numColumns][]byte
-	key     int64 // of the entry before
+	out, units []byte
+	split      bool
+	last       entry
+	held       int // entries in the columns
+	open       bool
+	columns    [numColumns][]byte
+	key        int64 // of the entry before
 }
 
 // add takes the next entry; cells must not fall.
@@ -89,26 +92,37 @@ func appendUnits(b []byte, units *gatehouse.Usage, costs *gatehouse.Costs) []byt
 
 // block ends a block.
 func (p *packer) block() {
-	if len(p.out) == 0 {
-		p.out = append(p.out, packVersion)
+	if p.split {
+		p.units = appendBlock(p.units, p.held, &[numColumns][]byte{colUnits: p.columns[colUnits]})
+		p.columns[colUnits] = p.columns[colUnits][:0]
 	}
-	p.out = binary.AppendUvarint(p.out, uint64(p.held))
+	p.out = appendBlock(p.out, p.held, &p.columns)
 	for i := range p.columns {
-		p.out = binary.AppendUvarint(p.out, uint64(len(p.columns[i])))
-		p.out = append(p.out, p.columns[i]...)
 		p.columns[i] = p.columns[i][:0]
 	}
 	p.held, p.key = 0, 0
 }
 
-// bytes ends the pack.
-func (p *packer) bytes() []byte {
+func appendBlock(b []byte, n int, columns *[numColumns][]byte) []byte {
+	if len(b) == 0 {
+		b = append(b, packVersion)
+	}
+	b = binary.AppendUvarint(b, uint64(n))
+	for _, c := range columns {
+		b = binary.AppendUvarint(b, uint64(len(c)))
+		b = append(b, c...)
+	}
+	return b
+}
+
+// bytes ends the pack; units is its second piece, if it was to have one.
+func (p *packer) bytes() (pack, units []byte) {
 	p.put()
 	p.open = false
 	if p.held > 0 || len(p.out) == 0 {
 		p.block()
 	}
-	return p.out
+	return p.out, p.units
 }
 
 // block is one block, unread.
@@ -121,12 +135,40 @@ func badPack() error {
 	return gatehouse.Errorf(gatehouse.Internal, "a rollup of usage is damaged")
 }
 
-// unpackVersion takes the first byte off.
-func unpackVersion(b []byte) ([]byte, error) {
-	if len(b) == 0 || b[0] != packVersion {
+// blocks reads a pack block by block.
+type blocks struct {
+	pack, units []byte
+	started     bool
+	block       block
+}
+
+// next is the next block, nil after the last.
+func (b *blocks) next() (*block, error) {
+	if !b.started {
+		b.started = true
+		for _, piece := range []*[]byte{&b.pack, &b.units} {
+			if len(*piece) == 0 && piece == &b.units {
+				continue
+			}
+			if len(*piece) == 0 || (*piece)[0] != packVersion {
+				return nil, badPack()
+			}
+			*piece = (*piece)[1:]
+		}
+	}
+	if len(b.pack) == 0 {
+		return nil, nil
+	}
+	var err error
+	if b.pack, err = b.block.next(b.pack); err != nil || len(b.units) == 0 {
+		return &b.block, err
+	}
+	var u block
+	if b.units, err = u.next(b.units); err != nil || u.n != b.block.n {
 		return nil, badPack()
 	}
-	return b[1:], nil
+	b.block.columns[colUnits] = u.columns[colUnits]
+	return &b.block, nil
 }
 
 // next cuts a block off.
@@ -206,26 +248,23 @@ func (k *block) readUnits(yield func(i int, unit byte, count, cost int64)) error
 
 // unpacker reads whole entries, a block at a time.
 type unpacker struct {
-	rest    []byte
-	started bool
-	entries []entry
-	next    int
+	pack, units []byte // units nil: the pack is in one piece
+	blocks      *blocks
+	entries     []entry
+	next        int
 }
 
 func (u *unpacker) done() bool { return u.next >= len(u.entries) }
 func (u *unpacker) at() *entry { return &u.entries[u.next] }
 
 // fill makes sure that an entry is at hand, unless there are no more.
-func (u *unpacker) fill() (err error) {
-	if !u.started {
-		u.started = true
-		if u.rest, err = unpackVersion(u.rest); err != nil {
-			return err
-		}
+func (u *unpacker) fill() error {
+	if u.blocks == nil {
+		u.blocks = &blocks{pack: u.pack, units: u.units}
 	}
-	for u.done() && len(u.rest) > 0 {
-		var k block
-		if u.rest, err = k.next(u.rest); err != nil {
+	for u.done() {
+		k, err := u.blocks.next()
+		if k == nil || err != nil {
 			return err
 		}
 		u.next, u.entries = 0, slicesOf(u.entries, k.n)

@@ -91,14 +91,15 @@ type runKey struct{ team, day int64 }
 // endpoint and cluster and quarter; by those and the key for the whole day; and
 // by everything.
 type run struct {
-	requests                int64
-	models, cells, quarters []byte
+	requests                       int64
+	models, cells, units, quarters []byte
 }
 
 // newRun sums entries, which it reorders.
 func newRun(entries []*entry) run {
 	var r run
-	var quarters, cells, models packer
+	var quarters, models packer
+	cells := packer{split: true}
 	slices.SortFunc(entries, func(a, b *entry) int { return a.compare(&b.cell) })
 	for _, e := range entries {
 		r.requests += e.requests
@@ -114,7 +115,9 @@ func newRun(entries []*entry) run {
 	for _, e := range marginal {
 		models.add(e)
 	}
-	r.models, r.cells, r.quarters = models.bytes(), cells.bytes(), quarters.bytes()
+	r.models, _ = models.bytes()
+	r.cells, r.units = cells.bytes()
+	r.quarters, _ = quarters.bytes()
 	return r
 }
 
@@ -126,47 +129,43 @@ func (e *entry) wholeDay() *entry {
 }
 
 // mergeRuns makes one run of several. It holds a block of each at a time.
-func mergeRuns(all []run) (run, error) {
-	var out run
+func mergeRuns(all []run) (out run, err error) {
+	var models, cells, quarters []*unpacker
 	for _, r := range all {
 		out.requests += r.requests
+		models = append(models, &unpacker{pack: r.models})
+		cells = append(cells, &unpacker{pack: r.cells, units: r.units})
+		quarters = append(quarters, &unpacker{pack: r.quarters})
 	}
-	for _, f := range []func(*run) *[]byte{
-		func(r *run) *[]byte { return &r.models }, func(r *run) *[]byte { return &r.cells }, func(r *run) *[]byte { return &r.quarters },
-	} {
-		parts := make([][]byte, len(all))
-		for i := range all {
-			parts[i] = *f(&all[i])
-		}
-		merged, err := mergePacks(parts)
-		if err != nil {
-			return run{}, err
-		}
-		*f(&out) = merged
+	if out.models, _, err = mergePacks(models, false); err != nil {
+		return run{}, err
+	}
+	if out.cells, out.units, err = mergePacks(cells, true); err != nil {
+		return run{}, err
+	}
+	if out.quarters, _, err = mergePacks(quarters, false); err != nil {
+		return run{}, err
 	}
 	return out, nil
 }
 
 // mergePacks merges sorted packs. There are few, so finding the least by
 // looking at each is as fast as a heap.
-func mergePacks(packs [][]byte) ([]byte, error) {
-	var out packer
-	var in []*unpacker
-	for _, p := range packs {
-		in = append(in, &unpacker{rest: p})
-	}
+func mergePacks(in []*unpacker, split bool) (pack, units []byte, err error) {
+	out := packer{split: split}
 	for {
 		var least *unpacker
 		for _, u := range in {
 			if err := u.fill(); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			if !u.done() && (least == nil || u.at().compare(&least.at().cell) < 0) {
 				least = u
 			}
 		}
 		if least == nil {
-			return out.bytes(), nil
+			pack, units = out.bytes()
+			return pack, units, nil
 		}
 		out.add(least.at())
 		least.next++

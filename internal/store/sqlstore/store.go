@@ -50,6 +50,7 @@ type Store struct {
 	readers chan *session // idle ones
 	heads   heads
 	names   names
+	tidier  tidier
 
 	updates chan *member
 	jobs    chan *job

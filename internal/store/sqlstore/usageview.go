@@ -111,3 +111,13 @@ func (v *view) spell(p place, u *gatehouse.UsageRecord) error {
 	}
 	return u.KeyID.UnmarshalText([]byte(key))
 }
+
+// filtered lists the filtered dimensions in a fixed order, for one text of SQL.
+func filtered(s store.UsageScan) []store.Dimension {
+	var out []store.Dimension
+	for d := range s.Where {
+		out = append(out, d)
+	}
+	slices.Sort(out)
+	return out
+}

@@ -304,6 +304,7 @@ CREATE TABLE usage_runs (
   requests BIGINT NOT NULL,
   models   BLOB   NOT NULL,
   cells    BLOB   NOT NULL,
+  units    BLOB   NOT NULL,
   quarters BLOB   NOT NULL,
   PRIMARY KEY (team, day, seq)
 );
