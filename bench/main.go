@@ -22,7 +22,8 @@ type plan struct {
 	duration time.Duration // of each load
 	repeats  int           // loads per row; the median counts
 	dir      string        // scratch
-	only     string        // substring of the targets to run; empty: all
+	only     string        // substring of the targets to run; empty: all; "store": the database alone
+	scale    float64       // of the database's data set
 }
 
 func main() {
@@ -35,7 +36,8 @@ func main() {
 	flag.IntVar(&p.keys, "keys", 10_000, "how many keys take turns")
 	flag.DurationVar(&p.duration, "duration", 8*time.Second, "length of each load")
 	flag.IntVar(&p.repeats, "repeats", 3, "loads per row")
-	flag.StringVar(&p.only, "only", "", "run only targets whose name contains this")
+	flag.StringVar(&p.only, "only", "", "run only targets whose name contains this; store measures the database alone")
+	flag.Float64Var(&p.scale, "scale", 1, "share of a million keys and ten million events that -only store fills in")
 	flag.Parse()
 	if err := run(p); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -44,6 +46,9 @@ func main() {
 }
 
 func run(p plan) error {
+	if p.only == "store" {
+		return runBooks(p)
+	}
 	for _, tool := range []string{"nginx", "wrk"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return fmt.Errorf("%s is missing: apt-get install nginx-light wrk", tool)

@@ -35,7 +35,7 @@ func newPlane(t *testing.T) plane {
 	service := control.New(control.Config{
 		Store: db, Now: time.Now, Sealer: keys, Logger: slog.New(slog.DiscardHandler),
 	})
-	made, _, err := service.Bootstrap(t.Context())
+	made, _, err := service.Bootstrap(t.Context(), nil)
 	check(t, err)
 	srv := httptest.NewServer(api.New(api.BackendFunc(func(c *gatehouse.Call) api.Caller { return service.As(c) }),
 		api.Options{Rate: -1, Logger: slog.New(slog.DiscardHandler)}, xai.Face(), admin.Face()))

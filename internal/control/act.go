@@ -47,7 +47,7 @@ func mutate[T any](ctx context.Context, c *Caller, m mutation[T]) (T, error) {
 		return remember(once, tx, caller, &out)
 	})
 	if err != nil {
-		c.refuse(ctx, caller, m.op, err)
+		c.refuse(ctx, caller, m.op, err, m.target)
 		return none, err
 	}
 	if !replayed.IsZero() {
@@ -95,7 +95,7 @@ func read[T any](ctx context.Context, c *Caller, q query[T]) (T, error) {
 		return tx.Record(q.leaf(caller, missed != nil))
 	})
 	if err != nil {
-		c.refuse(ctx, caller, q.op, err)
+		c.refuse(ctx, caller, q.op, err, q.act.Subject)
 		return none, err
 	}
 	return out, missed
@@ -125,7 +125,7 @@ func survey[T any](ctx context.Context, c *Caller, q query[T]) (T, error) {
 		return err
 	})
 	if err != nil {
-		c.refuse(ctx, who, q.op, err)
+		c.refuse(ctx, who, q.op, err, q.act.Subject)
 		return none, err
 	}
 	return out, nil
@@ -140,6 +140,9 @@ func (q query[T]) leaf(who *principal, missed bool) gatehouse.Act {
 	if a.Description == "" {
 		a.Description = string(q.op) + " was called"
 	}
+	if missed {
+		a.Subject = sought(a.Subject)
+	}
 	if a.Subject != "" {
 		a.Description += " for " + short(a.Subject)
 	}
@@ -147,6 +150,19 @@ func (q query[T]) leaf(who *principal, missed bool) gatehouse.Act {
 		a.Details = map[string]string{"found": "false"}
 	}
 	return a
+}
+
+// sought is what was asked for and is not there. An id is kept whole; of any
+// other text only the beginning, since it names nothing here and may be a key
+// that was pasted in the wrong place, which a log that forgets nothing must
+// not hold.
+func sought(subject string) string {
+	const most = 16
+	r := []rune(subject)
+	if _, err := gatehouse.ParseID(subject); err == nil || len(r) <= most {
+		return subject
+	}
+	return string(r[:most]) + "…"
 }
 
 // reading describes a read for the log.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"gatehouse"
@@ -17,6 +18,7 @@ type principal struct {
 	*gatehouse.ManagementKey
 	now  time.Time
 	path gatehouse.ID // the team that the route names; zero for none
+	dead bool         // proven and good for nothing: expired, of a team that is gone, or from elsewhere
 }
 
 // reaches reports whether the caller may know that the team exists. A route
@@ -74,7 +76,7 @@ func (c *Caller) identify(ctx context.Context, op gatehouse.Operation) (*princip
 		return nil, err
 	}
 	if refused != nil {
-		c.refuse(ctx, who, op, refused)
+		c.refuse(ctx, who, op, refused, "")
 		return nil, refused
 	}
 	return who, nil
@@ -113,8 +115,10 @@ func (c *Caller) authenticate(v store.View) (*principal, error) {
 	if !provenBy(key, c.call.Token.Digest(), now) {
 		return nil, gatehouse.Errorf(gatehouse.Unauthenticated, badToken)
 	}
-	who := &principal{key, now, c.call.TeamID}
-	return who, c.usable(v, who)
+	who := &principal{ManagementKey: key, now: now, path: c.call.TeamID}
+	err = c.usable(v, who)
+	who.dead = err != nil
+	return who, err
 }
 
 // usable checks the state of a proven key.
@@ -160,29 +164,58 @@ func needsOrganization(op gatehouse.Operation) bool {
 
 // refuse records a denial of a known caller as one leaf, in a transaction of
 // its own: that of the denied act is rolled back. When the leaf cannot be
-// written the caller is refused all the same; nothing was granted.
-func (c *Caller) refuse(ctx context.Context, who *principal, op gatehouse.Operation, why error) {
+// written the caller is refused all the same; nothing was granted. To act on
+// what is not there is written down too: it may be another team's.
+func (c *Caller) refuse(ctx context.Context, who *principal, op gatehouse.Operation, why error, target string) {
 	code := gatehouse.CodeOf(why)
-	if code != gatehouse.Unauthenticated && code != gatehouse.PermissionDenied {
+	if code != gatehouse.Unauthenticated && code != gatehouse.PermissionDenied && code != gatehouse.NotFound {
 		return
 	}
-	if who == nil {
+	if who == nil || who.dead && !c.s.useless.told(who.ID, who.now) {
 		c.s.Logger.WarnContext(ctx, "management call refused", slog.String("operation", string(op)),
 			slog.String("ip", c.call.IP.String()), slog.String("request_id", c.call.RequestID), slog.String("why", string(code)))
 		return
 	}
 	_, err := c.s.Store.Update(ctx, c.cause(who), func(tx store.Tx) error {
-		return tx.Record(gatehouse.Act{
+		act := gatehouse.Act{
 			Action: "access.denied", Operation: string(op), TeamID: who.TeamID, Result: gatehouse.Denied,
 			Kind: gatehouse.KindManagementKey, Subject: who.ID.String(),
 			Description: "Management key '" + who.Name + "' was denied " + string(op),
-			Details:     map[string]string{"why": short(gatehouse.Public(why))},
-		})
+			Details:     changes{"why": short(gatehouse.Public(why))},
+		}
+		if code == gatehouse.NotFound {
+			act = gatehouse.Act{
+				Action: "access.missed", Operation: act.Operation, TeamID: act.TeamID, Result: act.Result, Kind: act.Kind, Subject: act.Subject,
+				Description: "Management key '" + who.Name + "' called " + string(op) + " for what is not there",
+				Details:     changes{"why": act.Details["why"], "target": sought(target)},
+			}
+		}
+		return tx.Record(act)
 	})
 	if err != nil {
 		c.s.Logger.ErrorContext(ctx, "denial not audited", slog.String("operation", string(op)),
 			slog.String("request_id", c.call.RequestID), slog.Any("error", err))
 	}
+}
+
+// useless remembers when a key that is good for nothing was last written down.
+// Its holder is refused before the limit on requests is asked, and must not be
+// able to fill a log from which nothing is ever deleted; the program's log has
+// the rest.
+type useless struct {
+	mu   sync.Mutex
+	last map[gatehouse.ID]time.Time
+}
+
+// told reports whether the denial is to be a leaf: one a second and key.
+func (u *useless) told(id gatehouse.ID, now time.Time) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if now.Sub(u.last[id]) < time.Second {
+		return false
+	}
+	u.last[id] = now
+	return true
 }
 
 // cause is the author of what this call writes. Key and owner never change

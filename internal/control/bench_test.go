@@ -25,7 +25,7 @@ func BenchmarkCreateKey(b *testing.B) {
 	}
 	defer db.Close()
 	s := control.New(control.Config{Store: db, Now: c.Now, Sealer: keys, Logger: slog.New(slog.DiscardHandler)})
-	first, _, err := s.Bootstrap(b.Context())
+	first, _, err := s.Bootstrap(b.Context(), nil)
 	if err != nil {
 		b.Fatal(err)
 	}

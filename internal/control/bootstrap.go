@@ -17,15 +17,19 @@ type Bootstrapped struct {
 // Bootstrap makes the first team, its owner and a management key of the
 // organization that may do everything, when the database holds no team yet;
 // made reports whether it did. All of it is one transaction: two nodes that
-// start at once make one team.
-func (s *Service) Bootstrap(ctx context.Context) (out Bootstrapped, made bool, err error) {
+// start at once make one team. Keep, which may be nil, puts the key where its
+// owner finds it, and runs before the commit: a key that could not be kept must
+// not be the one that there is. It may run more than once; the last one counts.
+func (s *Service) Bootstrap(ctx context.Context, keep func(Bootstrapped) error) (out Bootstrapped, made bool, err error) {
 	_, err = s.Store.Update(ctx, s.operator("first start"), func(tx store.Tx) error {
 		out, made = Bootstrapped{}, false
 		teams, err := tx.Teams(store.Cursor{}, 1)
 		if err != nil || len(teams) > 0 {
 			return err
 		}
-		out, err = s.settle(tx)
+		if out, err = s.settle(tx); err == nil && keep != nil {
+			err = keep(out)
+		}
 		made = err == nil
 		return err
 	})

@@ -32,6 +32,9 @@ type Config struct {
 	// SpokenEndpoints are the endpoints that this installation's gateways
 	// serve; nil: every endpoint that an ACL may name.
 	SpokenEndpoints []string
+	// Stopping is closed when the process is about to end: whoever waits is
+	// told how things stand, instead of holding up the stop. Nil: never.
+	Stopping <-chan struct{}
 }
 
 // sealer makes values that leave this process and come back unread: page
@@ -52,7 +55,8 @@ type tester interface {
 // Service holds what all callers share. It is safe for concurrent use.
 type Service struct {
 	Config
-	twins twins
+	twins   twins
+	useless useless
 }
 
 // New makes a Service.
@@ -63,7 +67,7 @@ func New(c Config) *Service {
 	if c.SpokenEndpoints == nil {
 		c.SpokenEndpoints = gatehouse.Endpoints
 	}
-	return &Service{Config: c, twins: twins{running: map[string]bool{}}}
+	return &Service{Config: c, twins: twins{running: map[string]bool{}}, useless: useless{last: map[gatehouse.ID]time.Time{}}}
 }
 
 // As returns the management plane as the principal of one call sees it.

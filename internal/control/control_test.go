@@ -78,7 +78,7 @@ func open(t *testing.T) *house {
 	t.Cleanup(func() { db.Close() })
 	h.store = &interposed{Store: db}
 	h.Service = control.New(control.Config{Store: h.store, Now: h.clock.Now, Sealer: keys, Logger: logger})
-	first, made, err := h.Bootstrap(t.Context())
+	first, made, err := h.Bootstrap(t.Context(), nil)
 	if err != nil || !made {
 		t.Fatalf("bootstrap: %v %v", made, err)
 	}

@@ -152,10 +152,10 @@ func TestAGatewayThatServesIsNotForgotten(t *testing.T) {
 	if err := h.root().ForgetGateway(t.Context(), gw); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, gatehouse.NotFound, h.root().ForgetGateway(t.Context(), gw))
 	if e := h.newest(t); e.Action != "gateway.forgotten" {
 		t.Errorf("leaf %+v", e)
 	}
+	wantCode(t, gatehouse.NotFound, h.root().ForgetGateway(t.Context(), gw))
 }
 
 func TestADeletedTeamsKeysProveNothing(t *testing.T) {
@@ -179,7 +179,7 @@ func TestADeletedTeamsKeysProveNothing(t *testing.T) {
 
 func TestTheFirstStartHappensOnceAndRecoveryAddsAKey(t *testing.T) {
 	h := open(t)
-	if _, made, err := h.Bootstrap(t.Context()); made || err != nil {
+	if _, made, err := h.Bootstrap(t.Context(), nil); made || err != nil {
 		t.Fatalf("a second first start: %v %v", made, err)
 	}
 	again, err := h.Recover(t.Context())

@@ -64,6 +64,8 @@ func (c *Caller) awaited(ctx context.Context, k *gatehouse.Key, wait time.Durati
 		case <-again.C:
 		case <-over.C:
 			wait = 0 // one last look
+		case <-c.s.Stopping:
+			wait = 0
 		case <-ctx.Done():
 			again.Stop()
 			return nil, gatehouse.Errorf(gatehouse.DeadlineExceeded, "the request ended before its wait").Because(ctx.Err())

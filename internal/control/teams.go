@@ -13,13 +13,13 @@ func (c *Caller) ListTeams(ctx context.Context, page gatehouse.Page) ([]*gatehou
 	out, err := read(ctx, c, query[listed[*gatehouse.Team]]{
 		op: gatehouse.ListTeams, act: gatehouse.Act{Action: "team.listed", Kind: gatehouse.KindTeam},
 		run: func(v store.View, who *principal) (out listed[*gatehouse.Team], err error) {
-			if who.Scope != gatehouse.ScopeOrganization {
-				t, err := liveTeam(v, who, who.TeamID)
-				return listed[*gatehouse.Team]{items: []*gatehouse.Team{t}}, err
-			}
 			p, err := c.pager(gatehouse.ListTeams, gatehouse.ID{}, "", page)
 			if err != nil {
 				return out, err
+			}
+			if who.Scope != gatehouse.ScopeOrganization {
+				t, err := liveTeam(v, who, who.TeamID)
+				return listed[*gatehouse.Team]{items: []*gatehouse.Team{t}}, err
 			}
 			teams, err := v.Teams(p.cursor(), p.size+1)
 			if err != nil {

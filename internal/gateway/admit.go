@@ -139,6 +139,10 @@ func (c *call) judge() (*admitted, *refusal) {
 	if no := c.readBody(); no != nil {
 		return nil, no
 	}
+	if len(c.r.Header["Content-Type"]) > 1 {
+		// The first would be judged, and all are forwarded.
+		return nil, refuse(llm.MediaType, "Content-Type: send one.")
+	}
 	scan, err := llm.Scan(&c.route, c.r.Header.Get("Content-Type"), c.body)
 	if err != nil {
 		return nil, refusalOf(err)
@@ -311,7 +315,7 @@ func (c *call) limit() *refusal {
 		estimate, reserve = 0, false
 	}
 	if reserve {
-		estimate += c.scan.MaxTokens
+		estimate += min(c.scan.MaxTokens, gatehouse.MaxTPM) * c.scan.N // N ≤ 128: no overflow
 	}
 	c.verdict, c.ticket = c.g.c.Limits.Admit(c.start.Sub(c.g.epoch), limit.Request{
 		Key: c.key.ID(), Limits: c.key.Limits(), Estimate: estimate, Reserve: reserve,

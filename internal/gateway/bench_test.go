@@ -85,7 +85,7 @@ func skipRequest(br *bufio.Reader) error {
 // drive sends b.N requests over n connections and reads each answer up to its
 // known end.
 func drive(b *testing.B, addr, key, body, end string, n int) {
-	request := fmt.Sprintf("POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", key, len(body), body)
+	request := fmt.Appendf(nil, "POST /v1/chat/completions HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", key, len(body), body)
 	jobs := make(chan struct{}, n)
 	var wg sync.WaitGroup
 	for range n {
@@ -97,7 +97,7 @@ func drive(b *testing.B, addr, key, body, end string, n int) {
 			defer c.Close()
 			buf, tail := make([]byte, 64<<10), []byte(end)
 			for range jobs {
-				io.WriteString(c, request)
+				c.Write(request)
 				for have := 0; !bytes.HasSuffix(buf[:have], tail); {
 					k, err := c.Read(buf[have:])
 					if err != nil {

@@ -93,8 +93,13 @@ func (c *call) grow(n int) bool {
 // readChunked reads a body of unknown length, charging the budget as it grows.
 func (c *call) readChunked() *refusal {
 	for {
-		if len(c.body) == cap(c.body) && !c.grow(max(smallBody, 2*cap(c.body))) {
-			return c.full()
+		if have := cap(c.body); len(c.body) == have {
+			if !c.grow(max(smallBody, 2*have)) {
+				return c.full()
+			}
+			if have >= 1<<20 { // as long again per MiB, as for a declared length
+				c.readDeadline(c.g.c.BodyTime * time.Duration(have>>20))
+			}
 		}
 		n, err := c.r.Body.Read(c.body[len(c.body):cap(c.body)])
 		c.body = c.body[:len(c.body)+n]

@@ -41,6 +41,7 @@ type call struct {
 	scan    llm.Body
 	posted  int64
 
+	exchange  exchange
 	upstream  string
 	attempts  int
 	reached   bool // a byte went to an upstream
@@ -175,6 +176,7 @@ func (c *call) writeWhole(status int, contentType string, body []byte) {
 	c.set("Content-Type", contentType)
 	c.set("Content-Length", strconv.Itoa(len(body)))
 	c.writeHead(status)
+	c.writeWait(len(body))
 	if _, err := c.w.Write(body); err != nil {
 		c.gone = true
 	}

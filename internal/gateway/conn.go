@@ -257,6 +257,12 @@ func (x *exchange) arm() {
 	x.setDeadline(now.Add(x.link.idle + x.link.idle/8))
 }
 
+// hurry bounds all reads that follow together, up to a second.
+func (x *exchange) hurry(d time.Duration) {
+	x.armed = time.Now().Add(time.Second)
+	x.setDeadline(time.Now().Add(d))
+}
+
 func (x *exchange) setDeadline(t time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -1,7 +1,7 @@
 package gateway
 
 import (
-	"context"
+	"encoding/hex"
 	"errors"
 	"io"
 	"net/http"
@@ -26,13 +26,13 @@ func (c *call) forward(a *admitted) *refusal {
 	if no := c.begin(a.legs[0]); no != nil {
 		return no
 	}
-	x := new(exchange)
+	x := &c.exchange
 	drain := c.g.c.DrainTime
 	if !c.route.Metered {
 		drain = 0 // nothing at its end that anybody needs
 	}
-	stop := context.AfterFunc(ctx, func() { x.leave(time.Now().Add(drain)) })
-	defer stop()
+	c.g.leavers.add(x, ctx, drain)
+	defer c.g.leavers.remove(x)
 	c.g.spares.earn()
 	var no *refusal
 	for i, l := range a.legs {
@@ -112,7 +112,19 @@ func (c *call) headerFor(h http.Header, l *link) {
 	llm.ForwardRequest(h, c.r.Header)
 	h["X-Request-Id"] = c.values[:1:1] // set first, by open
 	c.trace(h)
+	c.scopeIdempotency(h)
 	l.authorize(h, c.route.Family)
+}
+
+// scopeIdempotency makes an Idempotency-Key the team's own. Teams share the
+// provider's account, and whoever guessed another's key would be answered with
+// the other's answer.
+func (c *call) scopeIdempotency(h http.Header) {
+	const name = "Idempotency-Key"
+	if v := h[name]; v != nil {
+		d := gatehouse.DigestOf(c.key.TeamID().String() + "\x00" + strings.Join(v, ","))
+		h[name] = []string{hex.EncodeToString(d[:])}
+	}
 }
 
 // lostOn classifies an attempt without an answer. Only one that cannot have
@@ -158,13 +170,17 @@ func (c *call) judgeAnswer(x *exchange, l leg) (no *refusal, again bool) {
 }
 
 // discard reads a short answer to its end, so that its connection can be used
-// again.
+// again. The client waits meanwhile, so it takes no longer than a connection
+// is worth.
 func discard(x *exchange) {
 	const most = 64 << 10
 	if x.length <= most {
+		x.hurry(discardTime)
 		_, _ = io.CopyN(io.Discard, x, most)
 	}
 }
+
+const discardTime = 250 * time.Millisecond
 
 // retryAfter reads seconds or a date; 0 when there is none that makes sense.
 func retryAfter(h http.Header) time.Duration {

@@ -66,6 +66,7 @@ type Gateway struct {
 	metrics  *metrics
 	bodies   atomic.Int64 // bytes of request bodies in flight
 	pools    pools
+	leavers  leavers
 	stop     context.CancelFunc
 	finished chan struct{}
 }
@@ -94,6 +95,7 @@ func New(c Config) (*Gateway, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	g := &Gateway{c: c, epoch: c.Now(), links: newLinks(), stop: stop, finished: make(chan struct{}), metrics: m}
 	g.pools.init()
+	g.leavers.all = map[*exchange]leaver{}
 	go g.sweep(ctx)
 	return g, nil
 }
@@ -115,15 +117,20 @@ func (g *Gateway) Close(ctx context.Context) error {
 // forgets it: whoever calls writes it down.
 func (g *Gateway) Used() []Use { return g.used.take() }
 
-// sweep closes connections to upstreams that nobody needs any more.
+// sweep notices clients that left, and closes connections to upstreams that
+// nobody needs any more.
 func (g *Gateway) sweep(ctx context.Context) {
 	defer close(g.finished)
 	tick := time.NewTicker(idleFor / 4)
 	defer tick.Stop()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-look.C:
+			g.leavers.look()
 		case now := <-tick.C:
 			g.links.sweep(now, g.c.Replica.Catalogue())
 		}

@@ -2,8 +2,8 @@ package gateway
 
 import (
 	"errors"
-	"net"
 	"net/netip"
+	"strings"
 	"syscall"
 )
 
@@ -19,9 +19,9 @@ var (
 	// never holds the metadata services of clouds, which hand out credentials to
 	// whoever asks, and ranges that stand for other addresses or for nothing.
 	never = prefixes(
-		"169.254.0.0/16", "fe80::/10", "100.100.100.200/32", "192.0.0.0/24", "fd00:ec2::/32", "168.63.129.16/32",
-		"0.0.0.0/8", "192.0.2.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
-		"::/128", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/32", "2001:db8::/32", "2002::/16", "fec0::/10", "ff00::/8",
+		"169.254.0.0/16", "fe80::/10", "100.100.100.200/32", "192.0.0.0/24", "fd00:ec2::/32", "fd20:ce::254/128", "168.63.129.16/32",
+		"0.0.0.0/8", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+		"::/128", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/32", "2001:db8::/32", "2002::/16", "fec0::/10", "ff00::/8",
 	)
 )
 
@@ -61,12 +61,15 @@ func guard(allowPrivate bool) func(network, address string, _ syscall.RawConn) e
 
 var errForbidden = errors.New("the upstream's name resolves to an address that may not be dialled")
 
-// forbiddenHost checks a literal address: behind a proxy nobody here resolves,
-// so that is all there is to check.
+// forbiddenHost checks a literal address, without port or brackets: behind a
+// proxy nobody here resolves, so that is all there is to check. Addresses that
+// only some resolvers read, such as 2130706433 and 0x7f.1, are forbidden: no
+// top-level domain begins with a digit.
 func forbiddenHost(host string, allowPrivate bool) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return !dialable(addr, allowPrivate)
 	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && !dialable(addr, allowPrivate)
+	host = strings.TrimSuffix(host, ".")
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	return last == "" || '0' <= last[0] && last[0] <= '9'
 }

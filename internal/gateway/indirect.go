@@ -33,7 +33,7 @@ func (l *link) indirect() error {
 		if err != nil || proxy.Host == "" {
 			return errors.New("the upstream's proxy is not a URL")
 		}
-		if forbiddenHost(l.host, up.AllowPrivate) {
+		if forbiddenHost(l.name, up.AllowPrivate) {
 			return errForbidden
 		}
 		t.Proxy = http.ProxyURL(proxy)
@@ -54,6 +54,7 @@ func (x *exchange) sendIndirect(o *order) *lost {
 		cancel()
 	})
 	x.cancel = func() { timer.Stop(); cancel() }
+	x.expired.Store(false) // an earlier attempt may have run out of time
 	x.mu.Lock()
 	x.timer = timer
 	x.mu.Unlock()

@@ -32,6 +32,7 @@ const (
 type link struct {
 	up         *gatehouse.Upstream
 	host       string // for the Host header
+	name       string // of the host alone
 	addr       string // to dial
 	prefix     string // path of the base URL, without a slash at its end
 	query      string // of the base URL
@@ -56,7 +57,7 @@ func newLink(up *gatehouse.Upstream) (*link, error) {
 		return nil, errors.New("the upstream's base URL is not an http or https URL")
 	}
 	l := &link{
-		up: up, host: base.Host, addr: base.Host, scheme: base.Scheme, query: base.RawQuery,
+		up: up, host: base.Host, name: base.Hostname(), addr: base.Host, scheme: base.Scheme, query: base.RawQuery,
 		prefix: strings.TrimRight(base.EscapedPath(), "/"),
 		header: orDefault(up.HeaderTimeout, defaultHeaderTimeout), idle: orDefault(up.IdleTimeout, defaultIdleTimeout),
 		dialer: net.Dialer{Timeout: dialTimeout, Control: guard(up.AllowPrivate)},

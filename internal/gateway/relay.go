@@ -99,6 +99,7 @@ func (c *call) relayWhole(x *exchange, buf []byte, json bool) *refusal {
 	}
 	c.head(x, int64(n))
 	if n > 0 {
+		c.writeWait(n)
 		_, err = c.w.Write(buf[:n])
 		c.gone = err != nil
 	}
@@ -205,6 +206,18 @@ const (
 	writeTime  = 60 * time.Second
 	writeRearm = 10 * time.Second
 )
+
+// writeWait sets the deadline for an answer written at once, unless it fits the
+// server's buffer: that is written only when this call has ended, and holds
+// nothing.
+func (c *call) writeWait(n int) {
+	if n > serverBuffer {
+		c.writeDeadline()
+	}
+}
+
+// serverBuffer is what net/http gathers of an answer before it writes.
+const serverBuffer = 2 << 10
 
 func (c *call) writeDeadline() {
 	now := time.Now()

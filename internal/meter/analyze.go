@@ -367,9 +367,10 @@ func (a Analysis) answer(v AnalysisView, p *plan, t *table) gatehouse.UsageAnswe
 	if most := p.mostGroups(); len(all) > most {
 		all, out.LimitReached = all[:most], true
 	}
+	names := map[string]string{}
 	for _, r := range all {
 		out.Series = append(out.Series, gatehouse.UsageSeries{
-			Group: r.values, Labels: a.labels(v, p, r.values), Points: p.points(r.group)})
+			Group: r.values, Labels: a.labels(v, p, r.values, names), Points: p.points(r.group)})
 	}
 	return out
 }
@@ -386,21 +387,32 @@ func (p *plan) points(g *group) []gatehouse.UsagePoint {
 	return out
 }
 
-// labels says values for people: a key by its name and redacted form.
-func (a Analysis) labels(v AnalysisView, p *plan, values []string) []string {
+// labels says values for people: a key by its name and redacted form. names
+// remembers those, since a key of many series is a record to verify each time.
+func (a Analysis) labels(v AnalysisView, p *plan, values []string, names map[string]string) []string {
 	labels := slices.Clone(values)
-	brand := cmp.Or(a.Brand, gatehouse.DefaultBrand)
-	for i, f := range p.groupBy {
-		if f != fieldKey {
-			continue
-		}
-		id, err := gatehouse.ParseID(values[i])
-		if err != nil {
-			continue
-		}
-		if k, err := v.Key(id); err == nil {
-			labels[i] = fmt.Sprintf("%s (%s)", k.Name, gatehouse.Redact(brand, gatehouse.Inference, k.Last4()))
-		}
+	i := slices.Index(p.groupBy, fieldKey)
+	if i < 0 {
+		return labels
 	}
+	name, ok := names[values[i]]
+	if !ok {
+		name = a.keyLabel(v, values[i])
+		names[values[i]] = name
+	}
+	labels[i] = name
 	return labels
+}
+
+// keyLabel is id where no such key is served.
+func (a Analysis) keyLabel(v AnalysisView, text string) string {
+	id, err := gatehouse.ParseID(text)
+	if err != nil {
+		return text
+	}
+	k, err := v.Key(id)
+	if err != nil {
+		return text
+	}
+	return fmt.Sprintf("%s (%s)", k.Name, gatehouse.Redact(cmp.Or(a.Brand, gatehouse.DefaultBrand), gatehouse.Inference, k.Last4()))
 }

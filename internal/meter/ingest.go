@@ -15,7 +15,7 @@ type ingestDoor interface {
 
 // maxRows bounds one transaction, so that a revocation behind it waits about
 // ten milliseconds.
-const maxRows = 500
+const maxRows = 1000
 
 // Ingester rates batches and inserts them: the sink beside the store.
 type Ingester struct{ door ingestDoor }
@@ -25,7 +25,7 @@ func NewIngester(s ingestDoor) *Ingester { return &Ingester{s} }
 
 // Ingest implements Sink. A batch at or below the high-water mark is skipped
 // whole. One that reaches over it is inserted, and the unique id drops what is
-// there. A batch of more than 500 records takes several transactions, of
+// there. A batch of more than 1000 records takes several transactions, of
 // which only the last moves the mark: a crash between them repeats the batch.
 func (g *Ingester) Ingest(ctx context.Context, b Batch) error {
 	if b.Gateway.IsZero() || b.Incarnation <= 0 || b.From < 0 || b.To < b.From {

@@ -28,10 +28,10 @@ type Sink interface {
 	Ingest(ctx context.Context, b Batch) error
 }
 
-// Bounds of shipping. 400 rows keep one ingest transaction near ten
+// Bounds of shipping. 800 rows keep one ingest transaction near ten
 // milliseconds on SQLite.
 const (
-	DefaultBatchRows = 400
+	DefaultBatchRows = 800
 	firstRetry       = 50 * time.Millisecond
 	lastRetry        = 5 * time.Second
 )

@@ -43,12 +43,13 @@ type house struct {
 	service  *control.Service
 	signer   note.Signer
 	verifier note.Verifier
+	stopping chan struct{} // closed when the stop begins
 }
 
 // open opens secrets and database. Only a first start, with neither there, may
 // make secrets: new ones beside an old database would orphan every row.
 func open(ctx context.Context, cfg Config, log *slog.Logger) (*house, error) {
-	h := &house{cfg: cfg, log: log, now: time.Now}
+	h := &house{cfg: cfg, log: log, now: time.Now, stopping: make(chan struct{})}
 	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
 		return nil, err
 	}
@@ -75,7 +76,7 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (*house, error) {
 		return nil, err
 	}
 	h.service = control.New(control.Config{
-		Store: h.store, Brand: cfg.Brand, Now: h.now, Sealer: h.keys, Logger: log, Tester: tester{},
+		Store: h.store, Brand: cfg.Brand, Now: h.now, Sealer: h.keys, Logger: log, Tester: tester{}, Stopping: h.stopping,
 	})
 	return h, nil
 }

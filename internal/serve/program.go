@@ -46,6 +46,11 @@ type Addrs struct{ Gateway, Management, Metrics string }
 // ingested.
 const drainTime = 30 * time.Second
 
+// stepTime is what every step of a stop may take, however long those before it
+// did: a stream that outlasts the drain must not cost the usage of all others
+// its ingestion.
+const stepTime = 5 * time.Second
+
 // Run serves until ctx ends, then drains and stops in reverse order.
 func Run(ctx context.Context, cfg Config, proc Process) error {
 	if proc.Stderr == nil {
@@ -113,13 +118,14 @@ func (p *program) loop(name string, f func(context.Context)) {
 }
 
 func (p *program) stop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
-	defer cancel()
+	end := time.Now().Add(drainTime)
 	var errs []error
 	for i := len(p.stops) - 1; i >= 0; i-- {
+		ctx, cancel := context.WithTimeout(context.Background(), max(time.Until(end), stepTime))
 		if err := p.stops[i].stop(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("stopping %s: %w", p.stops[i].name, err))
 		}
+		cancel()
 	}
 	return errors.Join(errs...)
 }
@@ -164,19 +170,18 @@ func (p *program) start(ctx context.Context) error {
 			}
 		}()
 	}
+	p.later("waits", func(context.Context) error { close(p.stopping); return nil }) // stopped first: those who wait hold listeners open
 	return nil
 }
 
 // settle makes what a first start makes, and what the configuration declares.
 func (p *program) settle(ctx context.Context) error {
-	made, first, err := p.service.Bootstrap(ctx)
+	made, first, err := p.service.Bootstrap(ctx, p.keepBootstrap)
 	if err != nil {
 		return err
 	}
 	if first {
-		if err := p.showBootstrap(made); err != nil {
-			return err
-		}
+		p.showBootstrap(made)
 	}
 	shipped, err := Shipped()
 	if err != nil {
@@ -193,21 +198,31 @@ func (p *program) settle(ctx context.Context) error {
 	return err
 }
 
-// showBootstrap puts the first key where its owner will find it and nobody
-// else: a file of mode 0600, or a terminal, never a log.
-func (p *program) showBootstrap(b control.Bootstrapped) error {
+// keepBootstrap puts the first key where its owner will find it and nobody
+// else: a file of mode 0600. It runs inside the transaction that makes the key,
+// so that a path that cannot be written leaves nothing behind and the next
+// start is the first again.
+func (p *program) keepBootstrap(b control.Bootstrapped) error {
+	if p.cfg.Bootstrap == "" {
+		return nil
+	}
+	if err := WriteBootstrap(p.cfg.Bootstrap, b); err != nil {
+		return fmt.Errorf("bootstrap file: %w", err)
+	}
+	return nil
+}
+
+// showBootstrap says where the first key is, or shows it on a terminal; never
+// in a log.
+func (p *program) showBootstrap(b control.Bootstrapped) {
 	switch path := p.cfg.Bootstrap; {
 	case path != "":
-		if err := WriteBootstrap(path, b); err != nil {
-			return err
-		}
 		p.log.Info("first start: the management key is in the bootstrap file", "file", path, "team", b.TeamID.String())
 	case p.proc.Terminal:
 		fmt.Fprintf(p.proc.Stderr, "\nTeam %s\nManagement key, shown this once:\n\n  %s\n\n", b.TeamID, b.Token.Reveal())
 	default:
 		p.log.Warn("first start: the management key was not shown, since this is no terminal and there is no --bootstrap-file; mint one with gatehouse recover", "team", b.TeamID.String())
 	}
-	return nil
 }
 
 // trimEvery is how often old change rows and expired memory are dropped;

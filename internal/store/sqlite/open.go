@@ -41,6 +41,8 @@ type DB struct {
 	*sqlstore.Store
 	pools []*sql.DB
 	lock  *os.File
+	path  string
+	check background // of what opening did not wait for
 }
 
 var _ store.Store = (*DB)(nil)
@@ -48,8 +50,13 @@ var _ store.Store = (*DB)(nil)
 // Open opens the file at path, making it when there is none, and brings its
 // schema up to date. It refuses a file that another process has open, an engine
 // too old, a setting that did not take, a damaged file and a damaged audit log.
+//
+// The file's structure is checked while the audit log is replayed. When the last
+// process closed the file in order and nobody touched it since, opening waits
+// for the tables of authority and the log alone: months of usage are checked
+// afterwards, and damage there is reported.
 func Open(ctx context.Context, path string, opts Options) (_ *DB, err error) {
-	db := &DB{}
+	db := &DB{path: path}
 	defer func() {
 		if err != nil {
 			db.release()
@@ -61,14 +68,12 @@ func Open(ctx context.Context, path string, opts Options) (_ *DB, err error) {
 	if db.lock, err = lock(path + ".lock"); err != nil {
 		return nil, err
 	}
+	clean := db.closedInOrder()
 	if err := private(path); err != nil {
 		return nil, err
 	}
 	writer, err := db.pool(ctx, path, false, 1)
 	if err != nil {
-		return nil, err
-	}
-	if err := prepare(ctx, writer); err != nil {
 		return nil, err
 	}
 	if opts.Readers <= 0 {
@@ -78,15 +83,38 @@ func Open(ctx context.Context, path string, opts Options) (_ *DB, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if db.Store, err = sqlstore.Open(ctx, writer, reader, dialect(), opts); err != nil {
+	checker, err := db.pool(ctx, path, true, 1)
+	if err != nil {
 		return nil, err
+	}
+	done, err := prepare(ctx, writer, checker, clean)
+	if err != nil {
+		return nil, err
+	}
+	db.Store, err = sqlstore.Open(ctx, writer, reader, dialect(), opts)
+	// A damaged file explains a log that cannot be read, not the reverse.
+	if damage := <-done; damage != nil {
+		if err == nil {
+			db.Store.Close()
+		}
+		return nil, damage
+	}
+	if err != nil {
+		return nil, err
+	}
+	if clean {
+		db.checkLater(checker, opts)
 	}
 	return db, nil
 }
 
 // Close implements [store.Store].
 func (db *DB) Close() error {
-	err := db.Store.Close()
+	sound := db.check.stop()
+	err := errors.Join(db.Store.Close(), db.closePools())
+	if err == nil && sound {
+		err = db.markClosed()
+	}
 	return errors.Join(err, db.release())
 }
 
@@ -103,14 +131,20 @@ func private(path string) error {
 // release closes readers before the writer, so that the last connection is one
 // that may checkpoint and remove the log, and gives up the lock last of all.
 func (db *DB) release() error {
+	err := db.closePools()
+	if db.lock != nil {
+		err = errors.Join(err, db.lock.Close())
+	}
+	db.lock = nil
+	return err
+}
+
+func (db *DB) closePools() error {
 	var errs []error
 	for i := len(db.pools) - 1; i >= 0; i-- {
 		errs = append(errs, db.pools[i].Close())
 	}
-	if db.lock != nil {
-		errs = append(errs, db.lock.Close())
-	}
-	db.pools, db.lock = nil, nil
+	db.pools = nil
 	return errors.Join(errs...)
 }
 
@@ -134,27 +168,37 @@ func dsn(path string, readonly bool) string {
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
 }
 
-// prepare checks the file and migrates it.
-func prepare(ctx context.Context, writer *sql.DB) error {
-	var verdict string
-	if err := writer.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
-		return cannot("check it", err)
-	}
-	if verdict != "ok" {
-		return cannot("use it: quick_check found damage", errors.New(verdict))
-	}
+// prepare checks the file and migrates it. A check that no migration waits for
+// goes on behind it; done tells its result.
+func prepare(ctx context.Context, writer, checker *sql.DB, clean bool) (done <-chan error, err error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return cannot("read the migrations", err)
+		return nil, cannot("read the migrations", err)
 	}
 	p, err := goose.NewProvider(goose.DialectSQLite3, writer, files, goose.WithDisableGlobalRegistry(true))
 	if err != nil {
-		return cannot("read the migrations", err)
+		return nil, cannot("read the migrations", err)
+	}
+	checked := make(chan error, 1)
+	pending, err := p.HasPending(ctx)
+	switch {
+	case err != nil:
+		return nil, errors.Join(checkAll(ctx, checker), cannot("read its version", err))
+	case !pending && clean:
+		go func() { checked <- checkAuthority(ctx, checker) }()
+		return checked, nil
+	case !pending:
+		go func() { checked <- checkAll(ctx, checker) }()
+		return checked, nil
+	}
+	if err := checkAll(ctx, checker); err != nil {
+		return nil, err
 	}
 	if _, err := p.Up(ctx); err != nil {
-		return cannot("bring its schema up to date", err)
+		return nil, cannot("bring its schema up to date", err)
 	}
-	return nil
+	checked <- nil
+	return checked, nil
 }
 
 func cannot(what string, err error) error {

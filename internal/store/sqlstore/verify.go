@@ -12,8 +12,10 @@ import (
 )
 
 const (
-	selectLog query = `SELECT idx, event_id, time_us, late_us, team_id, user_id, action, body, signature FROM audit ORDER BY idx`
-	countLog  query = `SELECT COUNT(*) FROM audit`
+	selectLog query = `SELECT idx, event_id, time_us, late_us, team_id, user_id, action, body FROM audit ORDER BY idx`
+	// selectSigned is the same with signatures, which replaying does not need.
+	selectSigned query = `SELECT idx, event_id, time_us, late_us, team_id, user_id, action, body, signature FROM audit ORDER BY idx`
+	countLog     query = `SELECT COUNT(*) FROM audit`
 )
 
 // verify proves at open that the log is whole, and fills the heads from it. A
@@ -59,12 +61,12 @@ func (s *Store) replay(ctx context.Context, st state) error {
 		return err
 	}
 	r, late := audit.NewReplayer(), int64(0)
+	var l logRow
 	err = s.writer.each(ctx, selectLog, nil, func(rows *sql.Rows) (bool, error) {
 		if err := matches(r, size, root); err != nil {
 			return false, err
 		}
-		var l logRow
-		if err := l.scan(rows); err != nil {
+		if err := rows.Scan(l.into()...); err != nil {
 			return false, err
 		}
 		if err := r.Add(audit.Leaf{Index: l.index, Body: l.body}); err != nil {
@@ -93,37 +95,41 @@ func (s *Store) replay(ctx context.Context, st state) error {
 	return nil
 }
 
-// logRow is what verification reads of a leaf.
+// logRow is what verification reads of a leaf. It is used again for each row:
+// a start reads a million.
 type logRow struct {
 	index, time, late         int64
-	event, team, user, action string
-	body, signature           sql.RawBytes // good until the next row
+	event, team, user, action sql.RawBytes // good until the next row
+	body, signature           sql.RawBytes
+	targets                   []any
+	member                    []byte
 }
 
-func (l *logRow) scan(rows *sql.Rows) error {
-	return rows.Scan(&l.index, &l.event, &l.time, &l.late, &l.team, &l.user, &l.action, &l.body, &l.signature)
+// into are the targets of a scan of selectLog.
+func (l *logRow) into() []any {
+	if l.targets == nil {
+		l.targets = []any{&l.index, &l.event, &l.time, &l.late, &l.team, &l.user, &l.action, &l.body}
+	}
+	return l.targets
 }
 
 // repeats compares the columns with the body. Its members have a fixed order
 // and escaped quotes, so looking for them is enough and spares decoding a
-// million leaves.
+// million leaves. Actions are plain words.
 func (l *logRow) repeats() bool {
-	const stamp = "2006-01-02T15:04:05.000000Z"
-	for _, member := range []string{
-		`","id":"` + l.event + `","time":"` + time.UnixMicro(l.time).UTC().Format(stamp) + `"`,
-		`,"team":"` + l.team + `","kind":"`,
-		`,"userId":"` + l.user + `"},"description":"`,
-		`,"action":` + quoted(l.action) + `,"operation":"`,
-	} {
-		if !bytes.Contains(l.body, []byte(member)) {
-			return false
-		}
-	}
-	return true
+	const stamp = `2006-01-02T15:04:05.000000Z"`
+	at := append(append(append(l.member[:0], `","id":"`...), l.event...), `","time":"`...)
+	l.member = time.UnixMicro(l.time).UTC().AppendFormat(at, stamp)
+	return bytes.Contains(l.body, l.member) &&
+		l.holds(`,"team":"`, l.team, `","kind":"`) &&
+		l.holds(`,"userId":"`, l.user, `"},"description":"`) &&
+		l.holds(`,"action":"`, l.action, `","operation":"`)
 }
 
-// quoted is how an action stands in a body; actions are plain words.
-func quoted(s string) string { return `"` + s + `"` }
+func (l *logRow) holds(before string, value []byte, after string) bool {
+	l.member = append(append(append(l.member[:0], before...), value...), after...)
+	return bytes.Contains(l.body, l.member)
+}
 
 // vouched asks the newest checkpoint what the log was.
 func (s *Store) vouched() (size int64, root [32]byte, err error) {
@@ -158,9 +164,9 @@ func matches(r *audit.Replayer, size int64, root [32]byte) error {
 // done only now because it takes a hundred times as long as hashing.
 func (s *Store) firstBad(ctx context.Context, st state, cause error) error {
 	next, bad := int64(0), error(nil)
-	err := s.writer.each(ctx, selectLog, nil, func(rows *sql.Rows) (bool, error) {
-		var l logRow
-		if err := l.scan(rows); err != nil {
+	var l logRow
+	err := s.writer.each(ctx, selectSigned, nil, func(rows *sql.Rows) (bool, error) {
+		if err := rows.Scan(append(l.into(), &l.signature)...); err != nil {
 			return false, err
 		}
 		switch {
