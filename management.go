@@ -278,6 +278,7 @@ type Catalogue interface {
 	PutModel(context.Context, *Model) (*Model, error)
 	DeleteModel(ctx context.Context, name string) error
 	ListAliases(context.Context, Page) ([]*Alias, string, error)
+	GetAlias(ctx context.Context, name string) (*Alias, error)
 	PutAlias(context.Context, *Alias) (*Alias, error)
 	DeleteAlias(ctx context.Context, name string) error
 }
@@ -285,6 +286,7 @@ type Catalogue interface {
 // Prices manages the price book.
 type Prices interface {
 	ListPrices(context.Context, Page) ([]*Price, string, error)
+	GetPrice(context.Context, ID) (*Price, error)
 	// PutPrice adds a price; Effective defaults to now. A price in force is
 	// never edited, a later one replaces it.
 	PutPrice(context.Context, *Price) (*Price, error)
@@ -294,8 +296,15 @@ type Prices interface {
 // Fleet shows clusters and gateways.
 type Fleet interface {
 	ListClusters(context.Context, Page) ([]*Cluster, string, error)
+	GetCluster(ctx context.Context, name string) (*Cluster, error)
 	PutCluster(context.Context, *Cluster) (*Cluster, error)
+	// DeleteCluster refuses while a gateway is a member of it or an upstream is
+	// kept for it: the first would serve under a name that propagation does not
+	// ask about, the second would serve nobody.
+	DeleteCluster(ctx context.Context, name string) error
 	ListGateways(context.Context, Page) ([]*Gateway, string, error)
+	// GetGateway returns a member, and a forgotten one as such.
+	GetGateway(context.Context, ID) (*Gateway, error)
 	// ForgetGateway stops waiting for a member that will not come back.
 	ForgetGateway(context.Context, ID) error
 }

@@ -54,16 +54,21 @@ const (
 	UpdateModel   Operation = "UpdateModel"
 	DeleteModel   Operation = "DeleteModel"
 	ListAliases   Operation = "ListAliases"
+	GetAlias      Operation = "GetAlias"
 	CreateAlias   Operation = "CreateAlias"
 	UpdateAlias   Operation = "UpdateAlias"
 	DeleteAlias   Operation = "DeleteAlias"
 	ListPrices    Operation = "ListPrices"
+	GetPrice      Operation = "GetPrice"
 	CreatePrice   Operation = "CreatePrice"
 	DeletePrice   Operation = "DeletePrice"
 	ListClusters  Operation = "ListClusters"
+	GetCluster    Operation = "GetCluster"
 	CreateCluster Operation = "CreateCluster"
 	UpdateCluster Operation = "UpdateCluster"
+	DeleteCluster Operation = "DeleteCluster"
 	ListGateways  Operation = "ListGateways"
+	GetGateway    Operation = "GetGateway"
 	ForgetGateway Operation = "ForgetGateway"
 )
 
@@ -115,16 +120,21 @@ var Operations = []OperationInfo{
 	{UpdateModel, "PATCH", "/admin/v1/models/{id}", true},
 	{DeleteModel, "DELETE", "/admin/v1/models/{id}", true},
 	{ListAliases, "GET", "/admin/v1/aliases", true},
+	{GetAlias, "GET", "/admin/v1/aliases/{id}", true},
 	{CreateAlias, "POST", "/admin/v1/aliases", true},
 	{UpdateAlias, "PATCH", "/admin/v1/aliases/{id}", true},
 	{DeleteAlias, "DELETE", "/admin/v1/aliases/{id}", true},
 	{ListPrices, "GET", "/admin/v1/prices", true},
+	{GetPrice, "GET", "/admin/v1/prices/{id}", true},
 	{CreatePrice, "POST", "/admin/v1/prices", true},
 	{DeletePrice, "DELETE", "/admin/v1/prices/{id}", true},
 	{ListClusters, "GET", "/admin/v1/clusters", true},
+	{GetCluster, "GET", "/admin/v1/clusters/{id}", true},
 	{CreateCluster, "POST", "/admin/v1/clusters", true},
 	{UpdateCluster, "PATCH", "/admin/v1/clusters/{id}", true},
+	{DeleteCluster, "DELETE", "/admin/v1/clusters/{id}", true},
 	{ListGateways, "GET", "/admin/v1/gateways", true},
+	{GetGateway, "GET", "/admin/v1/gateways/{id}", true},
 	{ForgetGateway, "DELETE", "/admin/v1/gateways/{id}", true},
 }
 

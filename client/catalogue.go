@@ -56,6 +56,13 @@ func upsert[T any, P message[T]](ctx context.Context, c *Client, collection, nam
 	return out, err
 }
 
+// UpdateModel changes the named members (proto names, such as "context_length")
+// of the model m.Name.
+func (c *Client) UpdateModel(ctx context.Context, m *gatehouse.Model, members ...string) (*gatehouse.Model, error) {
+	return one(modelFrom)(call[admin.Model](ctx, c, request{method: http.MethodPatch, path: under(models, m.Name),
+		body: modelTo(m), query: &admin.UpdateModelRequest{FieldMask: mask(members)}}))
+}
+
 // DeleteModel implements gatehouse.Catalogue.
 func (c *Client) DeleteModel(ctx context.Context, name string) error {
 	_, err := call[admin.DeleteModelResponse](ctx, c, request{method: http.MethodDelete, path: under(models, name)})
@@ -70,6 +77,11 @@ func (c *Client) ListAliases(ctx context.Context, p gatehouse.Page) ([]*gatehous
 	return each(out.GetAliases(), aliasFrom), out.GetNextPageToken(), err
 }
 
+// GetAlias implements gatehouse.Catalogue.
+func (c *Client) GetAlias(ctx context.Context, name string) (*gatehouse.Alias, error) {
+	return one(aliasFrom)(call[admin.Alias](ctx, c, request{method: http.MethodGet, path: under(aliases, name)}))
+}
+
 // CreateAlias adds an alias; AlreadyExists when the name is taken.
 func (c *Client) CreateAlias(ctx context.Context, a *gatehouse.Alias) (*gatehouse.Alias, error) {
 	return one(aliasFrom)(call[admin.Alias](ctx, c, request{method: http.MethodPost, path: aliases, body: aliasTo(a)}))
@@ -79,6 +91,13 @@ func (c *Client) CreateAlias(ctx context.Context, a *gatehouse.Alias) (*gatehous
 func (c *Client) PutAlias(ctx context.Context, a *gatehouse.Alias) (*gatehouse.Alias, error) {
 	return one(aliasFrom)(upsert[admin.Alias](ctx, c, aliases, a.Name, aliasTo(a),
 		&admin.UpdateAliasRequest{FieldMask: mask(writable((*admin.Alias)(nil)))}))
+}
+
+// UpdateAlias changes the named members, "target" or "fallbacks", of the alias
+// a.Name.
+func (c *Client) UpdateAlias(ctx context.Context, a *gatehouse.Alias, members ...string) (*gatehouse.Alias, error) {
+	return one(aliasFrom)(call[admin.Alias](ctx, c, request{method: http.MethodPatch, path: under(aliases, a.Name),
+		body: aliasTo(a), query: &admin.UpdateAliasRequest{FieldMask: mask(members)}}))
 }
 
 // DeleteAlias implements gatehouse.Catalogue.

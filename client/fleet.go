@@ -21,6 +21,11 @@ func (c *Client) ListClusters(ctx context.Context, p gatehouse.Page) ([]*gatehou
 	return each(out.GetClusters(), clusterFrom), out.GetNextPageToken(), err
 }
 
+// GetCluster implements gatehouse.Fleet.
+func (c *Client) GetCluster(ctx context.Context, name string) (*gatehouse.Cluster, error) {
+	return one(clusterFrom)(call[admin.Cluster](ctx, c, request{method: http.MethodGet, path: under(clusters, name)}))
+}
+
 // CreateCluster adds a cluster; AlreadyExists when there is one of the name or label.
 func (c *Client) CreateCluster(ctx context.Context, x *gatehouse.Cluster) (*gatehouse.Cluster, error) {
 	return one(clusterFrom)(call[admin.Cluster](ctx, c, request{method: http.MethodPost, path: clusters, body: clusterTo(x)}))
@@ -32,12 +37,30 @@ func (c *Client) PutCluster(ctx context.Context, x *gatehouse.Cluster) (*gatehou
 		&admin.UpdateClusterRequest{FieldMask: mask(writable((*admin.Cluster)(nil)))}))
 }
 
+// UpdateCluster changes the named members, of which there is "address", of the
+// cluster x.Name.
+func (c *Client) UpdateCluster(ctx context.Context, x *gatehouse.Cluster, members ...string) (*gatehouse.Cluster, error) {
+	return one(clusterFrom)(call[admin.Cluster](ctx, c, request{method: http.MethodPatch, path: under(clusters, x.Name),
+		body: clusterTo(x), query: &admin.UpdateClusterRequest{FieldMask: mask(members)}}))
+}
+
+// DeleteCluster implements gatehouse.Fleet.
+func (c *Client) DeleteCluster(ctx context.Context, name string) error {
+	_, err := call[admin.DeleteClusterResponse](ctx, c, request{method: http.MethodDelete, path: under(clusters, name)})
+	return err
+}
+
 // ListGateways implements gatehouse.Fleet.
 func (c *Client) ListGateways(ctx context.Context, p gatehouse.Page) ([]*gatehouse.Gateway, string, error) {
 	size, after := page(p)
 	out, err := call[admin.ListGatewaysResponse](ctx, c, request{method: http.MethodGet, path: gateways,
 		query: &admin.ListGatewaysRequest{PageSize: size, PageToken: after}})
 	return each(out.GetGateways(), gatewayFrom), out.GetNextPageToken(), err
+}
+
+// GetGateway implements gatehouse.Fleet.
+func (c *Client) GetGateway(ctx context.Context, gateway gatehouse.ID) (*gatehouse.Gateway, error) {
+	return one(gatewayFrom)(call[admin.Gateway](ctx, c, request{method: http.MethodGet, path: under(gateways, gateway.String())}))
 }
 
 // ForgetGateway implements gatehouse.Fleet.

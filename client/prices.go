@@ -18,6 +18,11 @@ func (c *Client) ListPrices(ctx context.Context, p gatehouse.Page) ([]*gatehouse
 	return each(out.GetPrices(), priceFrom), out.GetNextPageToken(), err
 }
 
+// GetPrice implements gatehouse.Prices.
+func (c *Client) GetPrice(ctx context.Context, price gatehouse.ID) (*gatehouse.Price, error) {
+	return one(priceFrom)(call[admin.Price](ctx, c, request{method: http.MethodGet, path: under(prices, price.String())}))
+}
+
 // PutPrice implements gatehouse.Prices. The wire adds prices and deletes those
 // to come; it has no route that edits one, so one with an id is refused here
 // and not silently added as another.

@@ -14,6 +14,7 @@ type modelsCmd struct {
 	List   modelsListCmd   `cmd:"" help:"List models by name."`
 	Get    modelsGetCmd    `cmd:"" help:"Show one model."`
 	Create modelsCreateCmd `cmd:"" help:"Add a model to the catalogue."`
+	Update modelsUpdateCmd `cmd:"" help:"Change what is given of a model and nothing else."`
 	Delete modelsDeleteCmd `cmd:"" help:"Remove a model."`
 }
 
@@ -98,6 +99,56 @@ func (c *modelsCreateCmd) Run(e *env) error {
 	})
 }
 
+type modelsUpdateCmd struct {
+	remote
+	Name       string   `arg:"" help:"The model's name."`
+	Type       *string  `help:"language, embedding, image, audio or moderation." placeholder:"TYPE"`
+	Owner      *string  `help:"Whose model it is, such as xai." placeholder:"NAME"`
+	Version    *string  `help:"Its version." placeholder:"TEXT"`
+	Context    *int64   `help:"Longest prompt in tokens; 0: unknown." placeholder:"N"`
+	Input      []string `help:"Replace what goes in: TEXT, IMAGE, AUDIO, VIDEO. Repeatable." placeholder:"MODALITY"`
+	Output     []string `help:"Replace what comes out. Repeatable." placeholder:"MODALITY"`
+	Functions  *bool    `help:"It calls functions." negatable:""`
+	Structured *bool    `help:"It writes to a schema." negatable:""`
+	Reasoning  *bool    `help:"It reasons." negatable:""`
+	Source     *string  `help:"Where these facts come from." placeholder:"URL"`
+	SourceDate *string  `help:"When they were read there." placeholder:"DATE"`
+}
+
+// Run updates a model.
+func (c *modelsUpdateCmd) Run(e *env) error {
+	return c.do(e, 0, func(s *session) error {
+		m := &gatehouse.Model{Name: c.Name}
+		members := c.into(m)
+		if err := something(members); err != nil {
+			return err
+		}
+		out, err := s.UpdateModel(s, m, members...)
+		if err != nil {
+			return err
+		}
+		return s.record(modelPairs(out)...)
+	})
+}
+
+// into writes what was said to m and lists the members, by their proto names.
+func (c *modelsUpdateCmd) into(m *gatehouse.Model) (members []string) {
+	if c.Type != nil {
+		m.Type, members = gatehouse.ModelType(*c.Type), append(members, "type")
+	}
+	say(&members, "owner", c.Owner, &m.Owner)
+	say(&members, "version", c.Version, &m.Version)
+	say(&members, "context_length", c.Context, &m.ContextLength)
+	sayAll(&members, "input", c.Input, &m.Input)
+	sayAll(&members, "output", c.Output, &m.Output)
+	say(&members, "function_calling", c.Functions, &m.Functions)
+	say(&members, "structured_outputs", c.Structured, &m.Structured)
+	say(&members, "reasoning", c.Reasoning, &m.Reasoning)
+	say(&members, "source", c.Source, &m.Source)
+	say(&members, "source_date", c.SourceDate, &m.SourceDate)
+	return members
+}
+
 type modelsDeleteCmd struct {
 	remote
 	Name string `arg:"" help:"The model's name."`
@@ -108,62 +159,9 @@ func (c *modelsDeleteCmd) Run(e *env) error {
 	return c.do(e, 0, func(s *session) error { return s.gone("model", c.Name, s.DeleteModel(s, c.Name)) })
 }
 
-type aliasesCmd struct {
-	List   aliasesListCmd   `cmd:"" help:"List aliases by name."`
-	Create aliasesCreateCmd `cmd:"" help:"Add another name for a model."`
-	Delete aliasesDeleteCmd `cmd:"" help:"Remove an alias."`
-}
-
-type aliasesListCmd struct {
-	remote
-	paging
-}
-
-// Run lists aliases.
-func (c *aliasesListCmd) Run(e *env) error {
-	return c.do(e, 0, func(s *session) error {
-		all, err := pages(s, c.paging, func(p gatehouse.Page) ([]*gatehouse.Alias, string, error) { return s.ListAliases(s, p) })
-		if err != nil {
-			return err
-		}
-		return s.table("NAME TARGET FALLBACKS", each(all, aliasRow))
-	})
-}
-
-func aliasRow(a *gatehouse.Alias) []string {
-	return []string{a.Name, a.Target, strings.Join(a.Fallbacks, " ")}
-}
-
-type aliasesCreateCmd struct {
-	remote
-	Name     string   `arg:"" help:"The new name."`
-	Target   string   `arg:"" help:"The model that it stands for."`
-	Fallback []string `help:"Model to try when no upstream of the target can answer. Repeatable, in order." sep:"none" placeholder:"NAME"`
-}
-
-// Run creates an alias.
-func (c *aliasesCreateCmd) Run(e *env) error {
-	return c.do(e, 0, func(s *session) error {
-		a, err := s.CreateAlias(s, &gatehouse.Alias{Name: c.Name, Target: c.Target, Fallbacks: c.Fallback})
-		if err != nil {
-			return err
-		}
-		return s.table("NAME TARGET FALLBACKS", [][]string{aliasRow(a)})
-	})
-}
-
-type aliasesDeleteCmd struct {
-	remote
-	Name string `arg:"" help:"The alias."`
-}
-
-// Run deletes an alias.
-func (c *aliasesDeleteCmd) Run(e *env) error {
-	return c.do(e, 0, func(s *session) error { return s.gone("alias", c.Name, s.DeleteAlias(s, c.Name)) })
-}
-
 type pricesCmd struct {
 	List   pricesListCmd   `cmd:"" help:"List prices by model, then by when they hold."`
+	Get    pricesGetCmd    `cmd:"" help:"Show one price."`
 	Create pricesCreateCmd `cmd:"" help:"Add a price. One in force is never edited, a later one replaces it."`
 	Delete pricesDeleteCmd `cmd:"" help:"Remove a price that does not hold yet."`
 }
@@ -188,6 +186,22 @@ func (c *pricesListCmd) Run(e *env) error {
 			}
 		}
 		return s.table("ID MODEL FROM UNIT PRICE", rows)
+	})
+}
+
+type pricesGetCmd struct {
+	remote
+	ID gatehouse.ID `arg:"" help:"The price's id."`
+}
+
+// Run shows a price, a unit a line.
+func (c *pricesGetCmd) Run(e *env) error {
+	return c.do(e, 0, func(s *session) error {
+		p, err := s.GetPrice(s, c.ID)
+		if err != nil {
+			return err
+		}
+		return s.table("ID MODEL FROM UNIT PRICE", priceRows(p))
 	})
 }
 

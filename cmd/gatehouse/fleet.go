@@ -1,14 +1,13 @@
 package main
 
-import (
-	"fmt"
-
-	"gatehouse"
-)
+import "gatehouse"
 
 type clustersCmd struct {
 	List   clustersListCmd   `cmd:"" help:"List clusters by name."`
+	Get    clustersGetCmd    `cmd:"" help:"Show one cluster."`
 	Create clustersCreateCmd `cmd:"" help:"Add a cluster."`
+	Update clustersUpdateCmd `cmd:"" help:"Change what propagation calls a cluster."`
+	Delete clustersDeleteCmd `cmd:"" help:"Remove a cluster that no gateway is a member of."`
 }
 
 type clustersListCmd struct {
@@ -29,6 +28,26 @@ func (c *clustersListCmd) Run(e *env) error {
 
 func clusterRow(x *gatehouse.Cluster) []string { return []string{x.Name, x.Address} }
 
+type clustersGetCmd struct {
+	remote
+	Name string `arg:"" help:"The cluster's name."`
+}
+
+// Run shows a cluster.
+func (c *clustersGetCmd) Run(e *env) error {
+	return c.do(e, 0, func(s *session) error {
+		x, err := s.GetCluster(s, c.Name)
+		if err != nil {
+			return err
+		}
+		return s.record(clusterPairs(x)...)
+	})
+}
+
+func clusterPairs(x *gatehouse.Cluster) []string {
+	return []string{"name", x.Name, "address", x.Address, "declared in the file", yes(x.Declared), "revision", x.Revision.String()}
+}
+
 type clustersCreateCmd struct {
 	remote
 	Name    string `arg:"" help:"The cluster's name."`
@@ -46,8 +65,36 @@ func (c *clustersCreateCmd) Run(e *env) error {
 	})
 }
 
+type clustersUpdateCmd struct {
+	remote
+	Name    string  `arg:"" help:"The cluster's name."`
+	Address *string `help:"Host name that propagation calls it by; empty: its name." placeholder:"HOST" required:""`
+}
+
+// Run updates a cluster.
+func (c *clustersUpdateCmd) Run(e *env) error {
+	return c.do(e, 0, func(s *session) error {
+		x, err := s.UpdateCluster(s, &gatehouse.Cluster{Name: c.Name, Address: value(c.Address)}, "address")
+		if err != nil {
+			return err
+		}
+		return s.record(clusterPairs(x)...)
+	})
+}
+
+type clustersDeleteCmd struct {
+	remote
+	Name string `arg:"" help:"The cluster's name."`
+}
+
+// Run deletes a cluster.
+func (c *clustersDeleteCmd) Run(e *env) error {
+	return c.do(e, 0, func(s *session) error { return s.gone("cluster", c.Name, s.DeleteCluster(s, c.Name)) })
+}
+
 type gatewaysCmd struct {
 	List   gatewaysListCmd   `cmd:"" help:"List gateways and what each enforces."`
+	Get    gatewaysGetCmd    `cmd:"" help:"Show one gateway."`
 	Forget gatewaysForgetCmd `cmd:"" help:"Stop waiting for a gateway that will not come back."`
 }
 
@@ -76,6 +123,23 @@ func gatewayProblem(g *gatehouse.Gateway) string {
 	return g.Problem
 }
 
+type gatewaysGetCmd struct {
+	remote
+	ID gatehouse.ID `arg:"" help:"The gateway's id."`
+}
+
+// Run shows a gateway.
+func (c *gatewaysGetCmd) Run(e *env) error {
+	return c.do(e, 0, func(s *session) error {
+		g, err := s.GetGateway(s, c.ID)
+		if err != nil {
+			return err
+		}
+		return s.record("id", g.ID.String(), "cluster", g.Cluster, "version", g.Version, "joined", clock(g.Joined, ""),
+			"seen", clock(g.LastSeen, "never"), "enforced", g.Enforced.String(), "lease", clock(g.Lease, ""), "problem", gatewayProblem(g))
+	})
+}
+
 type gatewaysForgetCmd struct {
 	remote
 	ID gatehouse.ID `arg:"" help:"The gateway's id."`
@@ -84,133 +148,4 @@ type gatewaysForgetCmd struct {
 // Run forgets a gateway.
 func (c *gatewaysForgetCmd) Run(e *env) error {
 	return c.do(e, 0, func(s *session) error { return s.gone("gateway", c.ID.String(), s.ForgetGateway(s, c.ID)) })
-}
-
-type teamCmd struct {
-	List   teamListCmd   `cmd:"" help:"List the teams that the management key reaches."`
-	Get    teamGetCmd    `cmd:"" help:"Show one team."`
-	Create teamCreateCmd `cmd:"" help:"Create a team."`
-}
-
-type teamListCmd struct {
-	remote
-	paging
-}
-
-// Run lists teams.
-func (c *teamListCmd) Run(e *env) error {
-	return c.do(e, 0, func(s *session) error {
-		all, err := pages(s, c.paging, func(p gatehouse.Page) ([]*gatehouse.Team, string, error) { return s.ListTeams(s, p) })
-		if err != nil {
-			return err
-		}
-		return s.table("ID NAME BILLING STATE", each(all, func(t *gatehouse.Team) []string {
-			return []string{t.ID.String(), t.Name, string(t.Billing), teamState(t)}
-		}))
-	})
-}
-
-func teamState(t *gatehouse.Team) string {
-	if t.Blocked {
-		return "blocked"
-	}
-	return "active"
-}
-
-func teamPairs(t *gatehouse.Team) []string {
-	return []string{"id", t.ID.String(), "name", t.Name, "billing", string(t.Billing), "state", teamState(t),
-		"created", clock(t.CreateTime, ""), "revision", t.Revision.String()}
-}
-
-type teamGetCmd struct {
-	remote
-	ID gatehouse.ID `arg:"" optional:"" help:"The team's id. Default: the management key's own team."`
-}
-
-// Run shows a team.
-func (c *teamGetCmd) Run(e *env) error {
-	return c.do(e, 0, func(s *session) error {
-		if c.ID.IsZero() {
-			self, err := s.Self(s)
-			if err != nil {
-				return err
-			}
-			c.ID = self.TeamID
-		}
-		t, err := s.GetTeam(s, c.ID)
-		if err != nil {
-			return err
-		}
-		return s.record(teamPairs(t)...)
-	})
-}
-
-type teamCreateCmd struct {
-	remote
-	Name string `arg:"" help:"What to call it."`
-}
-
-// Run creates a team.
-func (c *teamCreateCmd) Run(e *env) error {
-	return c.do(e, 0, func(s *session) error {
-		t, err := s.CreateTeam(s, c.Name)
-		if err != nil {
-			return err
-		}
-		return s.record(teamPairs(t)...)
-	})
-}
-
-type usersCmd struct {
-	List   usersListCmd   `cmd:"" help:"List the people of a team."`
-	Create usersCreateCmd `cmd:"" help:"Add a person to a team."`
-}
-
-type usersListCmd struct {
-	remote
-	paging
-	Team gatehouse.ID `help:"Team. Default: the management key's own." placeholder:"ID"`
-}
-
-// Run lists users.
-func (c *usersListCmd) Run(e *env) error {
-	return c.do(e, 0, func(s *session) error {
-		all, err := pages(s, c.paging, func(p gatehouse.Page) ([]*gatehouse.User, string, error) { return s.ListUsers(s, c.Team, p) })
-		if err != nil {
-			return err
-		}
-		return s.table("ID NAME EMAIL", each(all, userRow))
-	})
-}
-
-func userRow(u *gatehouse.User) []string { return []string{u.ID.String(), personName(u), u.Email} }
-
-func personName(u *gatehouse.User) string {
-	switch {
-	case u.GivenName == "":
-		return u.FamilyName
-	case u.FamilyName == "":
-		return u.GivenName
-	}
-	return fmt.Sprintf("%s %s", u.GivenName, u.FamilyName)
-}
-
-type usersCreateCmd struct {
-	remote
-	Team   gatehouse.ID `help:"Team. Default: the management key's own." placeholder:"ID"`
-	Given  string       `help:"Given name." placeholder:"TEXT"`
-	Family string       `help:"Family name." placeholder:"TEXT"`
-	Email  string       `help:"E-mail address." placeholder:"ADDRESS"`
-	Image  string       `help:"Picture." placeholder:"URL"`
-}
-
-// Run creates a user.
-func (c *usersCreateCmd) Run(e *env) error {
-	return c.do(e, 0, func(s *session) error {
-		u, err := s.CreateUser(s, &gatehouse.User{TeamID: c.Team, GivenName: c.Given, FamilyName: c.Family, Email: c.Email, ProfileImage: c.Image})
-		if err != nil {
-			return err
-		}
-		return s.table("ID NAME EMAIL", [][]string{userRow(u)})
-	})
 }

@@ -50,13 +50,13 @@ type keysCreateCmd struct {
 	entries
 	Name       string            `help:"What to call it." required:"" placeholder:"TEXT"`
 	Team       gatehouse.ID      `help:"Team. Default: the management key's own." placeholder:"ID"`
-	QPS        amount            `name:"qps" help:"Most requests in any second." placeholder:"N"`
-	QPM        amount            `name:"qpm" help:"Most requests in any minute." placeholder:"N"`
-	TPM        amount            `name:"tpm" help:"Most tokens in a minute." placeholder:"N"`
+	QPS        amount[int32]     `name:"qps" help:"Most requests in any second." placeholder:"N"`
+	QPM        amount[int32]     `name:"qpm" help:"Most requests in any minute." placeholder:"N"`
+	TPM        amount[int64]     `name:"tpm" help:"Most tokens in a minute." placeholder:"N"`
 	Expire     instant           `help:"When it ends: 90d, 12h, or a time such as 2027-01-31T00:00:00Z. Default: never." placeholder:"WHEN"`
 	Strict     bool              `help:"Refuse it where a gateway cannot prove to be current."`
 	ReserveTPM bool              `name:"reserve-tpm" help:"Count prompt and max_tokens against tpm before a request, refund after."`
-	IP         []netip.Prefix    `name:"ip" help:"Addresses it may be used from, such as 10.0.0.0/8. Repeatable. Default: any." placeholder:"CIDR"`
+	IP         []origin          `name:"ip" help:"Addresses it may be used from, such as 10.0.0.0/8 or 192.0.2.7. Repeatable. Default: any." placeholder:"CIDR"`
 	Tag        map[string]string `help:"Tag for cost allocation. Repeatable." placeholder:"K=V"`
 	Owner      gatehouse.ID      `help:"User who answers for it. Default: the management key's owner." placeholder:"ID"`
 }
@@ -66,8 +66,8 @@ func (c *keysCreateCmd) Run(e *env) error {
 	return c.do(e, 0, func(s *session) error {
 		m, err := s.CreateKey(s, gatehouse.NewKey{
 			TeamID: c.Team, Name: c.Name, ACL: c.acl(), ExpireTime: c.Expire.from(time.Now()), Strict: c.Strict, ReserveTPM: c.ReserveTPM,
-			Limits:   gatehouse.Limits{QPS: c.QPS.clamp32(), QPM: c.QPM.clamp32(), TPM: c.TPM.n},
-			IPRanges: c.IP, Tags: c.Tag, OwnerID: c.Owner,
+			Limits:   gatehouse.Limits{QPS: c.QPS.n, QPM: c.QPM.n, TPM: c.TPM.n},
+			IPRanges: prefixes(c.IP), Tags: c.Tag, OwnerID: c.Owner,
 		})
 		if err != nil {
 			return err
@@ -163,15 +163,15 @@ type keysUpdateCmd struct {
 	entries
 	ID         gatehouse.ID      `arg:"" help:"The key's id."`
 	Name       *string           `help:"New name." placeholder:"TEXT"`
-	QPS        amount            `name:"qps" help:"Most requests in any second, or none." placeholder:"N"`
-	QPM        amount            `name:"qpm" help:"Most requests in any minute, or none." placeholder:"N"`
-	TPM        amount            `name:"tpm" help:"Most tokens in a minute, or none." placeholder:"N"`
+	QPS        amount[int32]     `name:"qps" help:"Most requests in any second, or none." placeholder:"N"`
+	QPM        amount[int32]     `name:"qpm" help:"Most requests in any minute, or none." placeholder:"N"`
+	TPM        amount[int64]     `name:"tpm" help:"Most tokens in a minute, or none." placeholder:"N"`
 	Expire     instant           `help:"When it ends: 90d, 12h, a time, or never." placeholder:"WHEN"`
 	Disable    bool              `help:"Refuse it until enabled again." xor:"switch"`
 	Enable     bool              `help:"Accept it again." xor:"switch"`
 	Strict     *bool             `help:"Refuse it where a gateway cannot prove to be current." negatable:""`
 	ReserveTPM *bool             `name:"reserve-tpm" help:"Count prompt and max_tokens against tpm before a request." negatable:""`
-	IP         []netip.Prefix    `name:"ip" help:"Replace the addresses it may be used from. Repeatable." placeholder:"CIDR" xor:"ip"`
+	IP         []origin          `name:"ip" help:"Replace the addresses it may be used from. Repeatable." placeholder:"CIDR" xor:"ip"`
 	AnyIP      bool              `name:"any-ip" help:"Accept it from anywhere." xor:"ip"`
 	Tag        map[string]string `help:"Replace the tags. Repeatable." placeholder:"K=V" xor:"tag"`
 	NoTags     bool              `help:"Take all tags away." xor:"tag"`
@@ -200,11 +200,11 @@ func (c *keysUpdateCmd) Run(e *env) error {
 func (c *keysUpdateCmd) update() (u gatehouse.KeyUpdate, err error) {
 	u = gatehouse.KeyUpdate{
 		ID: c.ID, Name: opt(c.Name), Strict: opt(c.Strict), ReserveTPM: opt(c.ReserveTPM), ExpireTime: c.Expire.opt(time.Now()),
-		QPS:      gatehouse.Opt[int32]{Set: c.QPS.given, Value: c.QPS.clamp32()},
-		QPM:      gatehouse.Opt[int32]{Set: c.QPM.given, Value: c.QPM.clamp32()},
-		TPM:      gatehouse.Opt[int64]{Set: c.TPM.given, Value: c.TPM.n},
+		QPS:      c.QPS.opt(),
+		QPM:      c.QPM.opt(),
+		TPM:      c.TPM.opt(),
 		Disabled: gatehouse.Opt[bool]{Set: c.Disable || c.Enable, Value: c.Disable},
-		IPRanges: gatehouse.Opt[[]netip.Prefix]{Set: len(c.IP) > 0 || c.AnyIP, Value: c.IP},
+		IPRanges: gatehouse.Opt[[]netip.Prefix]{Set: len(c.IP) > 0 || c.AnyIP, Value: prefixes(c.IP)},
 		Tags:     gatehouse.Opt[map[string]string]{Set: len(c.Tag) > 0 || c.NoTags, Value: c.Tag},
 		OwnerID:  gatehouse.Opt[gatehouse.ID]{Set: !c.Owner.IsZero(), Value: c.Owner},
 	}

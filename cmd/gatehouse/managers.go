@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -19,18 +18,18 @@ type managersCmd struct {
 
 type managersCreateCmd struct {
 	remote
-	Name      string         `help:"What to call it." required:"" placeholder:"TEXT"`
-	Team      gatehouse.ID   `help:"Home team. Default: your own." placeholder:"ID"`
-	Scope     string         `help:"How far it reaches: team or organization." enum:"team,organization" default:"team"`
-	ACL       []string       `name:"acl" help:"Operation that it may call, such as CreateApiKey, or * for all. Repeatable." sep:"none" placeholder:"OPERATION"`
-	GrantACL  []string       `help:"Most that keys made with it may do, as ACL entries. Repeatable. Default: anything." sep:"none" placeholder:"ENTRY"`
-	MaxQPS    amount         `name:"max-qps" help:"Most qps of keys made with it." placeholder:"N"`
-	MaxQPM    amount         `name:"max-qpm" help:"Most qpm of keys made with it." placeholder:"N"`
-	MaxTPM    amount         `name:"max-tpm" help:"Most tpm of keys made with it." placeholder:"N"`
-	MaxExpire instant        `help:"Latest end of keys made with it." placeholder:"WHEN"`
-	IP        []netip.Prefix `name:"ip" help:"Addresses it may be used from. Repeatable. Default: any." placeholder:"CIDR"`
-	Expire    instant        `help:"When it ends: 90d, 12h, or a time. Default: never." placeholder:"WHEN"`
-	Owner     gatehouse.ID   `help:"User whose key it is. Default: your own." placeholder:"ID"`
+	Name      string        `help:"What to call it." required:"" placeholder:"TEXT"`
+	Team      gatehouse.ID  `help:"Home team. Default: your own." placeholder:"ID"`
+	Scope     string        `help:"How far it reaches: team or organization." enum:"team,organization" default:"team"`
+	ACL       []string      `name:"acl" help:"Operation that it may call, such as CreateApiKey, or * for all. Repeatable." sep:"none" placeholder:"OPERATION"`
+	GrantACL  []string      `help:"Most that keys made with it may do, as ACL entries. Repeatable. Default: anything." sep:"none" placeholder:"ENTRY"`
+	MaxQPS    amount[int32] `name:"max-qps" help:"Most qps of keys made with it." placeholder:"N"`
+	MaxQPM    amount[int32] `name:"max-qpm" help:"Most qpm of keys made with it." placeholder:"N"`
+	MaxTPM    amount[int64] `name:"max-tpm" help:"Most tpm of keys made with it." placeholder:"N"`
+	MaxExpire instant       `help:"Latest end of keys made with it." placeholder:"WHEN"`
+	IP        []origin      `name:"ip" help:"Addresses it may be used from. Repeatable. Default: any." placeholder:"CIDR"`
+	Expire    instant       `help:"When it ends: 90d, 12h, or a time. Default: never." placeholder:"WHEN"`
+	Owner     gatehouse.ID  `help:"User whose key it is. Default: your own." placeholder:"ID"`
 }
 
 // Run creates a management key.
@@ -42,7 +41,7 @@ func (c *managersCreateCmd) Run(e *env) error {
 		}
 		m, err := s.CreateManagementKey(s, gatehouse.NewManagementKey{
 			TeamID: c.Team, Scope: scope, Name: c.Name, ACL: each(c.ACL, scopeName), Grant: c.grant(time.Now()),
-			IPRanges: c.IP, ExpireTime: c.Expire.from(time.Now()), UserID: c.Owner,
+			IPRanges: prefixes(c.IP), ExpireTime: c.Expire.from(time.Now()), UserID: c.Owner,
 		})
 		if err != nil {
 			return err
@@ -66,10 +65,10 @@ func (c *managersCreateCmd) grant(now time.Time) *gatehouse.Grant {
 		acl := gatehouse.ACL(c.GrantACL)
 		g.ACL = &acl
 	}
-	if n := c.MaxQPS.clamp32(); n > 0 {
+	if n := c.MaxQPS.n; n > 0 {
 		g.MaxQPS = &n
 	}
-	if n := c.MaxQPM.clamp32(); n > 0 {
+	if n := c.MaxQPM.n; n > 0 {
 		g.MaxQPM = &n
 	}
 	if n := c.MaxTPM.n; n > 0 {

@@ -234,6 +234,9 @@ func (c *upstreamsUpdateCmd) Run(e *env) error {
 				members = append(members, name)
 			}
 		}
+		if err := something(members); err != nil {
+			return err
+		}
 		out, err := s.UpdateUpstream(s, u, members...)
 		if err != nil {
 			return err

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"math"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -68,30 +71,82 @@ func (t instant) opt(now time.Time) gatehouse.Opt[time.Time] {
 	return gatehouse.Opt[time.Time]{Set: t.given, Value: t.from(now)}
 }
 
-// amount is a limit: a number, or none.
-type amount struct {
+// amount is a limit: a number that the wire has room for, or none.
+type amount[T int32 | int64] struct {
 	given bool
-	n     int64
+	n     T
 }
 
 // UnmarshalText reads a flag. Zero is refused as on the wire: it could be meant
-// as "nothing" and as "no limit".
-func (a *amount) UnmarshalText(b []byte) error {
+// as "nothing" and as "no limit". So is what does not fit: the largest number
+// that does is another limit than the one asked for.
+func (a *amount[T]) UnmarshalText(b []byte) error {
 	a.given = true
 	if string(b) == "none" {
 		return nil
 	}
 	n, err := strconv.ParseInt(string(b), 10, 64)
+	if a.n = T(n); errors.Is(err, strconv.ErrRange) && n > 0 || err == nil && int64(a.n) != n && n > 0 {
+		return fmt.Errorf("%s is more than the largest limit, %d", b, most[T]())
+	}
 	if err != nil || n < 1 {
 		return fmt.Errorf("%q is neither a number of at least 1 nor none", b)
 	}
-	a.n = n
 	return nil
 }
 
-// clamp32 keeps a number that does not fit from turning into one that does: the
-// largest is refused by nobody and limits nothing.
-func (a amount) clamp32() int32 { return int32(min(a.n, 1<<31-1)) }
+// most is the largest limit of its width.
+func most[T int32 | int64]() int64 {
+	if n := int64(math.MaxInt64); int64(T(n)) == n {
+		return n
+	}
+	return math.MaxInt32
+}
+
+func (a amount[T]) opt() gatehouse.Opt[T] { return gatehouse.Opt[T]{Set: a.given, Value: a.n} }
+
+// origin is where a key may be used from: an address, or a range of them.
+type origin netip.Prefix
+
+// UnmarshalText reads a flag. An address alone is a range of one.
+func (o *origin) UnmarshalText(b []byte) error {
+	p, err := netip.ParsePrefix(string(b))
+	if addr, alone := netip.ParseAddr(string(b)); alone == nil && addr.Zone() == "" {
+		p, err = addr.Prefix(addr.BitLen())
+	}
+	if err != nil {
+		return fmt.Errorf("%q is neither an address nor a range such as 10.0.0.0/8", b)
+	}
+	*o = origin(p)
+	return nil
+}
+
+func prefixes(in []origin) []netip.Prefix {
+	return each(in, func(o origin) netip.Prefix { return netip.Prefix(o) })
+}
+
+// say writes what was said of a member to its field, and notes the member.
+func say[T any](members *[]string, member string, said, field *T) {
+	if said != nil {
+		*field, *members = *said, append(*members, member)
+	}
+}
+
+// sayAll is say for what is repeated, where none means unsaid.
+func sayAll(members *[]string, member string, said []string, field *[]string) {
+	if len(said) > 0 {
+		say(members, member, &said, field)
+	}
+}
+
+// something refuses an update that names no member: without a mask the server
+// would take every member of the object as meant.
+func something(members []string) error {
+	if len(members) == 0 {
+		return gatehouse.Errorf(gatehouse.InvalidArgument, "nothing to change: --help lists what can be")
+	}
+	return nil
+}
 
 // yes is how a switch is shown.
 func yes(b bool) string {

@@ -3077,6 +3077,50 @@ func (x *CreateAliasRequest) GetAlias() *Alias {
 	return nil
 }
 
+type GetAliasRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetAliasRequest) Reset() {
+	*x = GetAliasRequest{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAliasRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAliasRequest) ProtoMessage() {}
+
+func (x *GetAliasRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAliasRequest.ProtoReflect.Descriptor instead.
+func (*GetAliasRequest) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *GetAliasRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 type UpdateAliasRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -3088,7 +3132,7 @@ type UpdateAliasRequest struct {
 
 func (x *UpdateAliasRequest) Reset() {
 	*x = UpdateAliasRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3100,7 +3144,7 @@ func (x *UpdateAliasRequest) String() string {
 func (*UpdateAliasRequest) ProtoMessage() {}
 
 func (x *UpdateAliasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3113,7 +3157,7 @@ func (x *UpdateAliasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAliasRequest.ProtoReflect.Descriptor instead.
 func (*UpdateAliasRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *UpdateAliasRequest) GetName() string {
@@ -3146,7 +3190,7 @@ type DeleteAliasRequest struct {
 
 func (x *DeleteAliasRequest) Reset() {
 	*x = DeleteAliasRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3158,7 +3202,7 @@ func (x *DeleteAliasRequest) String() string {
 func (*DeleteAliasRequest) ProtoMessage() {}
 
 func (x *DeleteAliasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3171,7 +3215,7 @@ func (x *DeleteAliasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteAliasRequest.ProtoReflect.Descriptor instead.
 func (*DeleteAliasRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *DeleteAliasRequest) GetName() string {
@@ -3189,7 +3233,7 @@ type DeleteAliasResponse struct {
 
 func (x *DeleteAliasResponse) Reset() {
 	*x = DeleteAliasResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3201,7 +3245,7 @@ func (x *DeleteAliasResponse) String() string {
 func (*DeleteAliasResponse) ProtoMessage() {}
 
 func (x *DeleteAliasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3214,7 +3258,7 @@ func (x *DeleteAliasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteAliasResponse.ProtoReflect.Descriptor instead.
 func (*DeleteAliasResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 // Price is what a model costs from a moment on.
@@ -3240,7 +3284,7 @@ type Price struct {
 
 func (x *Price) Reset() {
 	*x = Price{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3252,7 +3296,7 @@ func (x *Price) String() string {
 func (*Price) ProtoMessage() {}
 
 func (x *Price) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3265,7 +3309,7 @@ func (x *Price) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Price.ProtoReflect.Descriptor instead.
 func (*Price) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Price) GetId() string {
@@ -3355,7 +3399,7 @@ type PriceTier struct {
 
 func (x *PriceTier) Reset() {
 	*x = PriceTier{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3367,7 +3411,7 @@ func (x *PriceTier) String() string {
 func (*PriceTier) ProtoMessage() {}
 
 func (x *PriceTier) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3380,7 +3424,7 @@ func (x *PriceTier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PriceTier.ProtoReflect.Descriptor instead.
 func (*PriceTier) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *PriceTier) GetUnits() map[string]int64 {
@@ -3400,7 +3444,7 @@ type ListPricesRequest struct {
 
 func (x *ListPricesRequest) Reset() {
 	*x = ListPricesRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3412,7 +3456,7 @@ func (x *ListPricesRequest) String() string {
 func (*ListPricesRequest) ProtoMessage() {}
 
 func (x *ListPricesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3425,7 +3469,7 @@ func (x *ListPricesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPricesRequest.ProtoReflect.Descriptor instead.
 func (*ListPricesRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListPricesRequest) GetPageSize() int32 {
@@ -3452,7 +3496,7 @@ type ListPricesResponse struct {
 
 func (x *ListPricesResponse) Reset() {
 	*x = ListPricesResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3464,7 +3508,7 @@ func (x *ListPricesResponse) String() string {
 func (*ListPricesResponse) ProtoMessage() {}
 
 func (x *ListPricesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3477,7 +3521,7 @@ func (x *ListPricesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPricesResponse.ProtoReflect.Descriptor instead.
 func (*ListPricesResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListPricesResponse) GetPrices() []*Price {
@@ -3503,7 +3547,7 @@ type CreatePriceRequest struct {
 
 func (x *CreatePriceRequest) Reset() {
 	*x = CreatePriceRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3515,7 +3559,7 @@ func (x *CreatePriceRequest) String() string {
 func (*CreatePriceRequest) ProtoMessage() {}
 
 func (x *CreatePriceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3528,7 +3572,7 @@ func (x *CreatePriceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePriceRequest.ProtoReflect.Descriptor instead.
 func (*CreatePriceRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *CreatePriceRequest) GetPrice() *Price {
@@ -3536,6 +3580,50 @@ func (x *CreatePriceRequest) GetPrice() *Price {
 		return x.Price
 	}
 	return nil
+}
+
+type GetPriceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPriceRequest) Reset() {
+	*x = GetPriceRequest{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPriceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPriceRequest) ProtoMessage() {}
+
+func (x *GetPriceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPriceRequest.ProtoReflect.Descriptor instead.
+func (*GetPriceRequest) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *GetPriceRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
 }
 
 type DeletePriceRequest struct {
@@ -3547,7 +3635,7 @@ type DeletePriceRequest struct {
 
 func (x *DeletePriceRequest) Reset() {
 	*x = DeletePriceRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3559,7 +3647,7 @@ func (x *DeletePriceRequest) String() string {
 func (*DeletePriceRequest) ProtoMessage() {}
 
 func (x *DeletePriceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3572,7 +3660,7 @@ func (x *DeletePriceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePriceRequest.ProtoReflect.Descriptor instead.
 func (*DeletePriceRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *DeletePriceRequest) GetId() string {
@@ -3590,7 +3678,7 @@ type DeletePriceResponse struct {
 
 func (x *DeletePriceResponse) Reset() {
 	*x = DeletePriceResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3602,7 +3690,7 @@ func (x *DeletePriceResponse) String() string {
 func (*DeletePriceResponse) ProtoMessage() {}
 
 func (x *DeletePriceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3615,7 +3703,7 @@ func (x *DeletePriceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePriceResponse.ProtoReflect.Descriptor instead.
 func (*DeletePriceResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 // Cluster is a named group of gateways.
@@ -3632,7 +3720,7 @@ type Cluster struct {
 
 func (x *Cluster) Reset() {
 	*x = Cluster{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3644,7 +3732,7 @@ func (x *Cluster) String() string {
 func (*Cluster) ProtoMessage() {}
 
 func (x *Cluster) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3657,7 +3745,7 @@ func (x *Cluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cluster.ProtoReflect.Descriptor instead.
 func (*Cluster) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Cluster) GetName() string {
@@ -3698,7 +3786,7 @@ type ListClustersRequest struct {
 
 func (x *ListClustersRequest) Reset() {
 	*x = ListClustersRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3710,7 +3798,7 @@ func (x *ListClustersRequest) String() string {
 func (*ListClustersRequest) ProtoMessage() {}
 
 func (x *ListClustersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3723,7 +3811,7 @@ func (x *ListClustersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClustersRequest.ProtoReflect.Descriptor instead.
 func (*ListClustersRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ListClustersRequest) GetPageSize() int32 {
@@ -3750,7 +3838,7 @@ type ListClustersResponse struct {
 
 func (x *ListClustersResponse) Reset() {
 	*x = ListClustersResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3762,7 +3850,7 @@ func (x *ListClustersResponse) String() string {
 func (*ListClustersResponse) ProtoMessage() {}
 
 func (x *ListClustersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3775,7 +3863,7 @@ func (x *ListClustersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClustersResponse.ProtoReflect.Descriptor instead.
 func (*ListClustersResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ListClustersResponse) GetClusters() []*Cluster {
@@ -3801,7 +3889,7 @@ type CreateClusterRequest struct {
 
 func (x *CreateClusterRequest) Reset() {
 	*x = CreateClusterRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3813,7 +3901,7 @@ func (x *CreateClusterRequest) String() string {
 func (*CreateClusterRequest) ProtoMessage() {}
 
 func (x *CreateClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3826,7 +3914,7 @@ func (x *CreateClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateClusterRequest.ProtoReflect.Descriptor instead.
 func (*CreateClusterRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *CreateClusterRequest) GetCluster() *Cluster {
@@ -3834,6 +3922,50 @@ func (x *CreateClusterRequest) GetCluster() *Cluster {
 		return x.Cluster
 	}
 	return nil
+}
+
+type GetClusterRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetClusterRequest) Reset() {
+	*x = GetClusterRequest{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetClusterRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetClusterRequest) ProtoMessage() {}
+
+func (x *GetClusterRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetClusterRequest.ProtoReflect.Descriptor instead.
+func (*GetClusterRequest) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *GetClusterRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
 }
 
 type UpdateClusterRequest struct {
@@ -3847,7 +3979,7 @@ type UpdateClusterRequest struct {
 
 func (x *UpdateClusterRequest) Reset() {
 	*x = UpdateClusterRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3859,7 +3991,7 @@ func (x *UpdateClusterRequest) String() string {
 func (*UpdateClusterRequest) ProtoMessage() {}
 
 func (x *UpdateClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3872,7 +4004,7 @@ func (x *UpdateClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateClusterRequest.ProtoReflect.Descriptor instead.
 func (*UpdateClusterRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *UpdateClusterRequest) GetName() string {
@@ -3896,6 +4028,86 @@ func (x *UpdateClusterRequest) GetFieldMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
+type DeleteClusterRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteClusterRequest) Reset() {
+	*x = DeleteClusterRequest{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteClusterRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteClusterRequest) ProtoMessage() {}
+
+func (x *DeleteClusterRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteClusterRequest.ProtoReflect.Descriptor instead.
+func (*DeleteClusterRequest) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *DeleteClusterRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type DeleteClusterResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteClusterResponse) Reset() {
+	*x = DeleteClusterResponse{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteClusterResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteClusterResponse) ProtoMessage() {}
+
+func (x *DeleteClusterResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteClusterResponse.ProtoReflect.Descriptor instead.
+func (*DeleteClusterResponse) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{68}
+}
+
 // Gateway is one member of a cluster.
 type Gateway struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -3916,7 +4128,7 @@ type Gateway struct {
 
 func (x *Gateway) Reset() {
 	*x = Gateway{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3928,7 +4140,7 @@ func (x *Gateway) String() string {
 func (*Gateway) ProtoMessage() {}
 
 func (x *Gateway) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3941,7 +4153,7 @@ func (x *Gateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gateway.ProtoReflect.Descriptor instead.
 func (*Gateway) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Gateway) GetId() string {
@@ -4017,7 +4229,7 @@ type ListGatewaysRequest struct {
 
 func (x *ListGatewaysRequest) Reset() {
 	*x = ListGatewaysRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4029,7 +4241,7 @@ func (x *ListGatewaysRequest) String() string {
 func (*ListGatewaysRequest) ProtoMessage() {}
 
 func (x *ListGatewaysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4042,7 +4254,7 @@ func (x *ListGatewaysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGatewaysRequest.ProtoReflect.Descriptor instead.
 func (*ListGatewaysRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ListGatewaysRequest) GetPageSize() int32 {
@@ -4069,7 +4281,7 @@ type ListGatewaysResponse struct {
 
 func (x *ListGatewaysResponse) Reset() {
 	*x = ListGatewaysResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4081,7 +4293,7 @@ func (x *ListGatewaysResponse) String() string {
 func (*ListGatewaysResponse) ProtoMessage() {}
 
 func (x *ListGatewaysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4094,7 +4306,7 @@ func (x *ListGatewaysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGatewaysResponse.ProtoReflect.Descriptor instead.
 func (*ListGatewaysResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ListGatewaysResponse) GetGateways() []*Gateway {
@@ -4111,6 +4323,50 @@ func (x *ListGatewaysResponse) GetNextPageToken() string {
 	return ""
 }
 
+type GetGatewayRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetGatewayRequest) Reset() {
+	*x = GetGatewayRequest{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetGatewayRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetGatewayRequest) ProtoMessage() {}
+
+func (x *GetGatewayRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetGatewayRequest.ProtoReflect.Descriptor instead.
+func (*GetGatewayRequest) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *GetGatewayRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
 type ForgetGatewayRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -4120,7 +4376,7 @@ type ForgetGatewayRequest struct {
 
 func (x *ForgetGatewayRequest) Reset() {
 	*x = ForgetGatewayRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4132,7 +4388,7 @@ func (x *ForgetGatewayRequest) String() string {
 func (*ForgetGatewayRequest) ProtoMessage() {}
 
 func (x *ForgetGatewayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4145,7 +4401,7 @@ func (x *ForgetGatewayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetGatewayRequest.ProtoReflect.Descriptor instead.
 func (*ForgetGatewayRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ForgetGatewayRequest) GetId() string {
@@ -4163,7 +4419,7 @@ type ForgetGatewayResponse struct {
 
 func (x *ForgetGatewayResponse) Reset() {
 	*x = ForgetGatewayResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4175,7 +4431,7 @@ func (x *ForgetGatewayResponse) String() string {
 func (*ForgetGatewayResponse) ProtoMessage() {}
 
 func (x *ForgetGatewayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4188,7 +4444,7 @@ func (x *ForgetGatewayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetGatewayResponse.ProtoReflect.Descriptor instead.
 func (*ForgetGatewayResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{74}
 }
 
 var File_gatehouse_admin_v1_admin_proto protoreflect.FileDescriptor
@@ -4459,7 +4715,9 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tH\x00R\rnextPageToken\x88\x01\x01B\x12\n" +
 	"\x10_next_page_token\"E\n" +
 	"\x12CreateAliasRequest\x12/\n" +
-	"\x05alias\x18\x01 \x01(\v2\x19.gatehouse.admin.v1.AliasR\x05alias\"\x94\x01\n" +
+	"\x05alias\x18\x01 \x01(\v2\x19.gatehouse.admin.v1.AliasR\x05alias\"%\n" +
+	"\x0fGetAliasRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x94\x01\n" +
 	"\x12UpdateAliasRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
 	"\x05alias\x18\x02 \x01(\v2\x19.gatehouse.admin.v1.AliasR\x05alias\x129\n" +
@@ -4508,7 +4766,9 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tH\x00R\rnextPageToken\x88\x01\x01B\x12\n" +
 	"\x10_next_page_token\"E\n" +
 	"\x12CreatePriceRequest\x12/\n" +
-	"\x05price\x18\x01 \x01(\v2\x19.gatehouse.admin.v1.PriceR\x05price\"$\n" +
+	"\x05price\x18\x01 \x01(\v2\x19.gatehouse.admin.v1.PriceR\x05price\"!\n" +
+	"\x0fGetPriceRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"$\n" +
 	"\x12DeletePriceRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x15\n" +
 	"\x13DeletePriceResponse\"\x81\x01\n" +
@@ -4526,12 +4786,17 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tH\x00R\rnextPageToken\x88\x01\x01B\x12\n" +
 	"\x10_next_page_token\"M\n" +
 	"\x14CreateClusterRequest\x125\n" +
-	"\acluster\x18\x01 \x01(\v2\x1b.gatehouse.admin.v1.ClusterR\acluster\"\x9c\x01\n" +
+	"\acluster\x18\x01 \x01(\v2\x1b.gatehouse.admin.v1.ClusterR\acluster\"'\n" +
+	"\x11GetClusterRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x9c\x01\n" +
 	"\x14UpdateClusterRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
 	"\acluster\x18\x02 \x01(\v2\x1b.gatehouse.admin.v1.ClusterR\acluster\x129\n" +
 	"\n" +
-	"field_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\tfieldMask\"\xcf\x02\n" +
+	"field_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\tfieldMask\"*\n" +
+	"\x14DeleteClusterRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x17\n" +
+	"\x15DeleteClusterResponse\"\xcf\x02\n" +
 	"\aGateway\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\tR\acluster\x12\x18\n" +
@@ -4550,10 +4815,12 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\x14ListGatewaysResponse\x127\n" +
 	"\bgateways\x18\x01 \x03(\v2\x1b.gatehouse.admin.v1.GatewayR\bgateways\x12+\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tH\x00R\rnextPageToken\x88\x01\x01B\x12\n" +
-	"\x10_next_page_token\"&\n" +
+	"\x10_next_page_token\"#\n" +
+	"\x11GetGatewayRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"&\n" +
 	"\x14ForgetGatewayRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x17\n" +
-	"\x15ForgetGatewayResponse2\xba'\n" +
+	"\x15ForgetGatewayResponse2\x88,\n" +
 	"\x05Admin\x12z\n" +
 	"\vListApiKeys\x12&.gatehouse.admin.v1.ListApiKeysRequest\x1a'.gatehouse.admin.v1.ListApiKeysResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/admin/v1/api-keys\x12x\n" +
 	"\fCreateApiKey\x12'.gatehouse.admin.v1.CreateApiKeyRequest\x1a\x1a.gatehouse.admin.v1.ApiKey\"#\x82\xd3\xe4\x93\x02\x1d:\aapi_key\"\x12/admin/v1/api-keys\x12v\n" +
@@ -4589,17 +4856,24 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\vUpdateModel\x12&.gatehouse.admin.v1.UpdateModelRequest\x1a\x19.gatehouse.admin.v1.Model\")\x82\xd3\xe4\x93\x02#:\x05model2\x1a/admin/v1/models/{name=**}\x12\x82\x01\n" +
 	"\vDeleteModel\x12&.gatehouse.admin.v1.DeleteModelRequest\x1a'.gatehouse.admin.v1.DeleteModelResponse\"\"\x82\xd3\xe4\x93\x02\x1c*\x1a/admin/v1/models/{name=**}\x12y\n" +
 	"\vListAliases\x12&.gatehouse.admin.v1.ListAliasesRequest\x1a'.gatehouse.admin.v1.ListAliasesResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/admin/v1/aliases\x12r\n" +
-	"\vCreateAlias\x12&.gatehouse.admin.v1.CreateAliasRequest\x1a\x19.gatehouse.admin.v1.Alias\" \x82\xd3\xe4\x93\x02\x1a:\x05alias\"\x11/admin/v1/aliases\x12|\n" +
+	"\vCreateAlias\x12&.gatehouse.admin.v1.CreateAliasRequest\x1a\x19.gatehouse.admin.v1.Alias\" \x82\xd3\xe4\x93\x02\x1a:\x05alias\"\x11/admin/v1/aliases\x12o\n" +
+	"\bGetAlias\x12#.gatehouse.admin.v1.GetAliasRequest\x1a\x19.gatehouse.admin.v1.Alias\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/admin/v1/aliases/{name=**}\x12|\n" +
 	"\vUpdateAlias\x12&.gatehouse.admin.v1.UpdateAliasRequest\x1a\x19.gatehouse.admin.v1.Alias\"*\x82\xd3\xe4\x93\x02$:\x05alias2\x1b/admin/v1/aliases/{name=**}\x12\x83\x01\n" +
 	"\vDeleteAlias\x12&.gatehouse.admin.v1.DeleteAliasRequest\x1a'.gatehouse.admin.v1.DeleteAliasResponse\"#\x82\xd3\xe4\x93\x02\x1d*\x1b/admin/v1/aliases/{name=**}\x12u\n" +
 	"\n" +
 	"ListPrices\x12%.gatehouse.admin.v1.ListPricesRequest\x1a&.gatehouse.admin.v1.ListPricesResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/admin/v1/prices\x12q\n" +
-	"\vCreatePrice\x12&.gatehouse.admin.v1.CreatePriceRequest\x1a\x19.gatehouse.admin.v1.Price\"\x1f\x82\xd3\xe4\x93\x02\x19:\x05price\"\x10/admin/v1/prices\x12}\n" +
+	"\vCreatePrice\x12&.gatehouse.admin.v1.CreatePriceRequest\x1a\x19.gatehouse.admin.v1.Price\"\x1f\x82\xd3\xe4\x93\x02\x19:\x05price\"\x10/admin/v1/prices\x12i\n" +
+	"\bGetPrice\x12#.gatehouse.admin.v1.GetPriceRequest\x1a\x19.gatehouse.admin.v1.Price\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/admin/v1/prices/{id}\x12}\n" +
 	"\vDeletePrice\x12&.gatehouse.admin.v1.DeletePriceRequest\x1a'.gatehouse.admin.v1.DeletePriceResponse\"\x1d\x82\xd3\xe4\x93\x02\x17*\x15/admin/v1/prices/{id}\x12}\n" +
 	"\fListClusters\x12'.gatehouse.admin.v1.ListClustersRequest\x1a(.gatehouse.admin.v1.ListClustersResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/admin/v1/clusters\x12{\n" +
-	"\rCreateCluster\x12(.gatehouse.admin.v1.CreateClusterRequest\x1a\x1b.gatehouse.admin.v1.Cluster\"#\x82\xd3\xe4\x93\x02\x1d:\acluster\"\x12/admin/v1/clusters\x12\x82\x01\n" +
-	"\rUpdateCluster\x12(.gatehouse.admin.v1.UpdateClusterRequest\x1a\x1b.gatehouse.admin.v1.Cluster\"*\x82\xd3\xe4\x93\x02$:\acluster2\x19/admin/v1/clusters/{name}\x12}\n" +
-	"\fListGateways\x12'.gatehouse.admin.v1.ListGatewaysRequest\x1a(.gatehouse.admin.v1.ListGatewaysResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/admin/v1/gateways\x12\x85\x01\n" +
+	"\rCreateCluster\x12(.gatehouse.admin.v1.CreateClusterRequest\x1a\x1b.gatehouse.admin.v1.Cluster\"#\x82\xd3\xe4\x93\x02\x1d:\acluster\"\x12/admin/v1/clusters\x12s\n" +
+	"\n" +
+	"GetCluster\x12%.gatehouse.admin.v1.GetClusterRequest\x1a\x1b.gatehouse.admin.v1.Cluster\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/admin/v1/clusters/{name}\x12\x82\x01\n" +
+	"\rUpdateCluster\x12(.gatehouse.admin.v1.UpdateClusterRequest\x1a\x1b.gatehouse.admin.v1.Cluster\"*\x82\xd3\xe4\x93\x02$:\acluster2\x19/admin/v1/clusters/{name}\x12\x87\x01\n" +
+	"\rDeleteCluster\x12(.gatehouse.admin.v1.DeleteClusterRequest\x1a).gatehouse.admin.v1.DeleteClusterResponse\"!\x82\xd3\xe4\x93\x02\x1b*\x19/admin/v1/clusters/{name}\x12}\n" +
+	"\fListGateways\x12'.gatehouse.admin.v1.ListGatewaysRequest\x1a(.gatehouse.admin.v1.ListGatewaysResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/admin/v1/gateways\x12q\n" +
+	"\n" +
+	"GetGateway\x12%.gatehouse.admin.v1.GetGatewayRequest\x1a\x1b.gatehouse.admin.v1.Gateway\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/admin/v1/gateways/{id}\x12\x85\x01\n" +
 	"\rForgetGateway\x12(.gatehouse.admin.v1.ForgetGatewayRequest\x1a).gatehouse.admin.v1.ForgetGatewayResponse\"\x1f\x82\xd3\xe4\x93\x02\x19*\x17/admin/v1/gateways/{id}B\x15Z\x13gatehouse/gen/adminb\x06proto3"
 
 var (
@@ -4614,7 +4888,7 @@ func file_gatehouse_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_gatehouse_admin_v1_admin_proto_rawDescData
 }
 
-var file_gatehouse_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 74)
+var file_gatehouse_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 80)
 var file_gatehouse_admin_v1_admin_proto_goTypes = []any{
 	(*ApiKey)(nil),                      // 0: gatehouse.admin.v1.ApiKey
 	(*KeySecret)(nil),                   // 1: gatehouse.admin.v1.KeySecret
@@ -4665,181 +4939,197 @@ var file_gatehouse_admin_v1_admin_proto_goTypes = []any{
 	(*ListAliasesRequest)(nil),          // 46: gatehouse.admin.v1.ListAliasesRequest
 	(*ListAliasesResponse)(nil),         // 47: gatehouse.admin.v1.ListAliasesResponse
 	(*CreateAliasRequest)(nil),          // 48: gatehouse.admin.v1.CreateAliasRequest
-	(*UpdateAliasRequest)(nil),          // 49: gatehouse.admin.v1.UpdateAliasRequest
-	(*DeleteAliasRequest)(nil),          // 50: gatehouse.admin.v1.DeleteAliasRequest
-	(*DeleteAliasResponse)(nil),         // 51: gatehouse.admin.v1.DeleteAliasResponse
-	(*Price)(nil),                       // 52: gatehouse.admin.v1.Price
-	(*PriceTier)(nil),                   // 53: gatehouse.admin.v1.PriceTier
-	(*ListPricesRequest)(nil),           // 54: gatehouse.admin.v1.ListPricesRequest
-	(*ListPricesResponse)(nil),          // 55: gatehouse.admin.v1.ListPricesResponse
-	(*CreatePriceRequest)(nil),          // 56: gatehouse.admin.v1.CreatePriceRequest
-	(*DeletePriceRequest)(nil),          // 57: gatehouse.admin.v1.DeletePriceRequest
-	(*DeletePriceResponse)(nil),         // 58: gatehouse.admin.v1.DeletePriceResponse
-	(*Cluster)(nil),                     // 59: gatehouse.admin.v1.Cluster
-	(*ListClustersRequest)(nil),         // 60: gatehouse.admin.v1.ListClustersRequest
-	(*ListClustersResponse)(nil),        // 61: gatehouse.admin.v1.ListClustersResponse
-	(*CreateClusterRequest)(nil),        // 62: gatehouse.admin.v1.CreateClusterRequest
-	(*UpdateClusterRequest)(nil),        // 63: gatehouse.admin.v1.UpdateClusterRequest
-	(*Gateway)(nil),                     // 64: gatehouse.admin.v1.Gateway
-	(*ListGatewaysRequest)(nil),         // 65: gatehouse.admin.v1.ListGatewaysRequest
-	(*ListGatewaysResponse)(nil),        // 66: gatehouse.admin.v1.ListGatewaysResponse
-	(*ForgetGatewayRequest)(nil),        // 67: gatehouse.admin.v1.ForgetGatewayRequest
-	(*ForgetGatewayResponse)(nil),       // 68: gatehouse.admin.v1.ForgetGatewayResponse
-	nil,                                 // 69: gatehouse.admin.v1.ApiKey.TagsEntry
-	nil,                                 // 70: gatehouse.admin.v1.Price.UnitsEntry
-	nil,                                 // 71: gatehouse.admin.v1.Price.LongContextEntry
-	nil,                                 // 72: gatehouse.admin.v1.Price.TiersEntry
-	nil,                                 // 73: gatehouse.admin.v1.PriceTier.UnitsEntry
-	(*timestamppb.Timestamp)(nil),       // 74: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),       // 75: google.protobuf.FieldMask
-	(*authmgmt.ManagementKey)(nil),      // 76: auth_mgmt.ManagementKey
-	(*durationpb.Duration)(nil),         // 77: google.protobuf.Duration
+	(*GetAliasRequest)(nil),             // 49: gatehouse.admin.v1.GetAliasRequest
+	(*UpdateAliasRequest)(nil),          // 50: gatehouse.admin.v1.UpdateAliasRequest
+	(*DeleteAliasRequest)(nil),          // 51: gatehouse.admin.v1.DeleteAliasRequest
+	(*DeleteAliasResponse)(nil),         // 52: gatehouse.admin.v1.DeleteAliasResponse
+	(*Price)(nil),                       // 53: gatehouse.admin.v1.Price
+	(*PriceTier)(nil),                   // 54: gatehouse.admin.v1.PriceTier
+	(*ListPricesRequest)(nil),           // 55: gatehouse.admin.v1.ListPricesRequest
+	(*ListPricesResponse)(nil),          // 56: gatehouse.admin.v1.ListPricesResponse
+	(*CreatePriceRequest)(nil),          // 57: gatehouse.admin.v1.CreatePriceRequest
+	(*GetPriceRequest)(nil),             // 58: gatehouse.admin.v1.GetPriceRequest
+	(*DeletePriceRequest)(nil),          // 59: gatehouse.admin.v1.DeletePriceRequest
+	(*DeletePriceResponse)(nil),         // 60: gatehouse.admin.v1.DeletePriceResponse
+	(*Cluster)(nil),                     // 61: gatehouse.admin.v1.Cluster
+	(*ListClustersRequest)(nil),         // 62: gatehouse.admin.v1.ListClustersRequest
+	(*ListClustersResponse)(nil),        // 63: gatehouse.admin.v1.ListClustersResponse
+	(*CreateClusterRequest)(nil),        // 64: gatehouse.admin.v1.CreateClusterRequest
+	(*GetClusterRequest)(nil),           // 65: gatehouse.admin.v1.GetClusterRequest
+	(*UpdateClusterRequest)(nil),        // 66: gatehouse.admin.v1.UpdateClusterRequest
+	(*DeleteClusterRequest)(nil),        // 67: gatehouse.admin.v1.DeleteClusterRequest
+	(*DeleteClusterResponse)(nil),       // 68: gatehouse.admin.v1.DeleteClusterResponse
+	(*Gateway)(nil),                     // 69: gatehouse.admin.v1.Gateway
+	(*ListGatewaysRequest)(nil),         // 70: gatehouse.admin.v1.ListGatewaysRequest
+	(*ListGatewaysResponse)(nil),        // 71: gatehouse.admin.v1.ListGatewaysResponse
+	(*GetGatewayRequest)(nil),           // 72: gatehouse.admin.v1.GetGatewayRequest
+	(*ForgetGatewayRequest)(nil),        // 73: gatehouse.admin.v1.ForgetGatewayRequest
+	(*ForgetGatewayResponse)(nil),       // 74: gatehouse.admin.v1.ForgetGatewayResponse
+	nil,                                 // 75: gatehouse.admin.v1.ApiKey.TagsEntry
+	nil,                                 // 76: gatehouse.admin.v1.Price.UnitsEntry
+	nil,                                 // 77: gatehouse.admin.v1.Price.LongContextEntry
+	nil,                                 // 78: gatehouse.admin.v1.Price.TiersEntry
+	nil,                                 // 79: gatehouse.admin.v1.PriceTier.UnitsEntry
+	(*timestamppb.Timestamp)(nil),       // 80: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),       // 81: google.protobuf.FieldMask
+	(*authmgmt.ManagementKey)(nil),      // 82: auth_mgmt.ManagementKey
+	(*durationpb.Duration)(nil),         // 83: google.protobuf.Duration
 }
 var file_gatehouse_admin_v1_admin_proto_depIdxs = []int32{
-	74, // 0: gatehouse.admin.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
-	74, // 1: gatehouse.admin.v1.ApiKey.modify_time:type_name -> google.protobuf.Timestamp
-	74, // 2: gatehouse.admin.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
-	69, // 3: gatehouse.admin.v1.ApiKey.tags:type_name -> gatehouse.admin.v1.ApiKey.TagsEntry
-	1,  // 4: gatehouse.admin.v1.ApiKey.secrets:type_name -> gatehouse.admin.v1.KeySecret
-	74, // 5: gatehouse.admin.v1.KeySecret.create_time:type_name -> google.protobuf.Timestamp
-	74, // 6: gatehouse.admin.v1.KeySecret.expire_time:type_name -> google.protobuf.Timestamp
-	74, // 7: gatehouse.admin.v1.KeySecret.last_use_time:type_name -> google.protobuf.Timestamp
-	0,  // 8: gatehouse.admin.v1.ListApiKeysResponse.api_keys:type_name -> gatehouse.admin.v1.ApiKey
-	0,  // 9: gatehouse.admin.v1.CreateApiKeyRequest.api_key:type_name -> gatehouse.admin.v1.ApiKey
-	0,  // 10: gatehouse.admin.v1.UpdateApiKeyRequest.api_key:type_name -> gatehouse.admin.v1.ApiKey
-	75, // 11: gatehouse.admin.v1.UpdateApiKeyRequest.field_mask:type_name -> google.protobuf.FieldMask
-	76, // 12: gatehouse.admin.v1.ListManagementKeysResponse.management_keys:type_name -> auth_mgmt.ManagementKey
-	76, // 13: gatehouse.admin.v1.CreateManagementKeyRequest.management_key:type_name -> auth_mgmt.ManagementKey
-	74, // 14: gatehouse.admin.v1.RotateManagementKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
-	74, // 15: gatehouse.admin.v1.RotateManagementKeyRequest.old_secret_expire_time:type_name -> google.protobuf.Timestamp
-	74, // 16: gatehouse.admin.v1.Team.create_time:type_name -> google.protobuf.Timestamp
-	14, // 17: gatehouse.admin.v1.ListTeamsResponse.teams:type_name -> gatehouse.admin.v1.Team
-	14, // 18: gatehouse.admin.v1.CreateTeamRequest.team:type_name -> gatehouse.admin.v1.Team
-	14, // 19: gatehouse.admin.v1.UpdateTeamRequest.team:type_name -> gatehouse.admin.v1.Team
-	75, // 20: gatehouse.admin.v1.UpdateTeamRequest.field_mask:type_name -> google.protobuf.FieldMask
-	74, // 21: gatehouse.admin.v1.User.create_time:type_name -> google.protobuf.Timestamp
-	20, // 22: gatehouse.admin.v1.ListUsersResponse.users:type_name -> gatehouse.admin.v1.User
-	20, // 23: gatehouse.admin.v1.CreateUserRequest.user:type_name -> gatehouse.admin.v1.User
-	20, // 24: gatehouse.admin.v1.UpdateUserRequest.user:type_name -> gatehouse.admin.v1.User
-	75, // 25: gatehouse.admin.v1.UpdateUserRequest.field_mask:type_name -> google.protobuf.FieldMask
-	27, // 26: gatehouse.admin.v1.Upstream.serves:type_name -> gatehouse.admin.v1.Serve
-	77, // 27: gatehouse.admin.v1.Upstream.header_timeout:type_name -> google.protobuf.Duration
-	77, // 28: gatehouse.admin.v1.Upstream.idle_timeout:type_name -> google.protobuf.Duration
-	26, // 29: gatehouse.admin.v1.ListUpstreamsResponse.upstreams:type_name -> gatehouse.admin.v1.Upstream
-	26, // 30: gatehouse.admin.v1.CreateUpstreamRequest.upstream:type_name -> gatehouse.admin.v1.Upstream
-	26, // 31: gatehouse.admin.v1.UpdateUpstreamRequest.upstream:type_name -> gatehouse.admin.v1.Upstream
-	75, // 32: gatehouse.admin.v1.UpdateUpstreamRequest.field_mask:type_name -> google.protobuf.FieldMask
-	77, // 33: gatehouse.admin.v1.TestUpstreamResponse.latency:type_name -> google.protobuf.Duration
-	74, // 34: gatehouse.admin.v1.Model.created:type_name -> google.protobuf.Timestamp
-	37, // 35: gatehouse.admin.v1.ListModelsResponse.models:type_name -> gatehouse.admin.v1.Model
-	37, // 36: gatehouse.admin.v1.CreateModelRequest.model:type_name -> gatehouse.admin.v1.Model
-	37, // 37: gatehouse.admin.v1.UpdateModelRequest.model:type_name -> gatehouse.admin.v1.Model
-	75, // 38: gatehouse.admin.v1.UpdateModelRequest.field_mask:type_name -> google.protobuf.FieldMask
-	45, // 39: gatehouse.admin.v1.ListAliasesResponse.aliases:type_name -> gatehouse.admin.v1.Alias
-	45, // 40: gatehouse.admin.v1.CreateAliasRequest.alias:type_name -> gatehouse.admin.v1.Alias
-	45, // 41: gatehouse.admin.v1.UpdateAliasRequest.alias:type_name -> gatehouse.admin.v1.Alias
-	75, // 42: gatehouse.admin.v1.UpdateAliasRequest.field_mask:type_name -> google.protobuf.FieldMask
-	74, // 43: gatehouse.admin.v1.Price.effective:type_name -> google.protobuf.Timestamp
-	70, // 44: gatehouse.admin.v1.Price.units:type_name -> gatehouse.admin.v1.Price.UnitsEntry
-	71, // 45: gatehouse.admin.v1.Price.long_context:type_name -> gatehouse.admin.v1.Price.LongContextEntry
-	72, // 46: gatehouse.admin.v1.Price.tiers:type_name -> gatehouse.admin.v1.Price.TiersEntry
-	73, // 47: gatehouse.admin.v1.PriceTier.units:type_name -> gatehouse.admin.v1.PriceTier.UnitsEntry
-	52, // 48: gatehouse.admin.v1.ListPricesResponse.prices:type_name -> gatehouse.admin.v1.Price
-	52, // 49: gatehouse.admin.v1.CreatePriceRequest.price:type_name -> gatehouse.admin.v1.Price
-	59, // 50: gatehouse.admin.v1.ListClustersResponse.clusters:type_name -> gatehouse.admin.v1.Cluster
-	59, // 51: gatehouse.admin.v1.CreateClusterRequest.cluster:type_name -> gatehouse.admin.v1.Cluster
-	59, // 52: gatehouse.admin.v1.UpdateClusterRequest.cluster:type_name -> gatehouse.admin.v1.Cluster
-	75, // 53: gatehouse.admin.v1.UpdateClusterRequest.field_mask:type_name -> google.protobuf.FieldMask
-	74, // 54: gatehouse.admin.v1.Gateway.joined:type_name -> google.protobuf.Timestamp
-	74, // 55: gatehouse.admin.v1.Gateway.last_seen:type_name -> google.protobuf.Timestamp
-	74, // 56: gatehouse.admin.v1.Gateway.lease:type_name -> google.protobuf.Timestamp
-	64, // 57: gatehouse.admin.v1.ListGatewaysResponse.gateways:type_name -> gatehouse.admin.v1.Gateway
-	53, // 58: gatehouse.admin.v1.Price.TiersEntry.value:type_name -> gatehouse.admin.v1.PriceTier
-	2,  // 59: gatehouse.admin.v1.Admin.ListApiKeys:input_type -> gatehouse.admin.v1.ListApiKeysRequest
-	4,  // 60: gatehouse.admin.v1.Admin.CreateApiKey:input_type -> gatehouse.admin.v1.CreateApiKeyRequest
-	5,  // 61: gatehouse.admin.v1.Admin.GetApiKey:input_type -> gatehouse.admin.v1.GetApiKeyRequest
-	6,  // 62: gatehouse.admin.v1.Admin.UpdateApiKey:input_type -> gatehouse.admin.v1.UpdateApiKeyRequest
-	7,  // 63: gatehouse.admin.v1.Admin.ListManagementKeys:input_type -> gatehouse.admin.v1.ListManagementKeysRequest
-	9,  // 64: gatehouse.admin.v1.Admin.CreateManagementKey:input_type -> gatehouse.admin.v1.CreateManagementKeyRequest
-	10, // 65: gatehouse.admin.v1.Admin.GetManagementKey:input_type -> gatehouse.admin.v1.GetManagementKeyRequest
-	11, // 66: gatehouse.admin.v1.Admin.RotateManagementKey:input_type -> gatehouse.admin.v1.RotateManagementKeyRequest
-	12, // 67: gatehouse.admin.v1.Admin.RevokeManagementKey:input_type -> gatehouse.admin.v1.RevokeManagementKeyRequest
-	15, // 68: gatehouse.admin.v1.Admin.ListTeams:input_type -> gatehouse.admin.v1.ListTeamsRequest
-	17, // 69: gatehouse.admin.v1.Admin.CreateTeam:input_type -> gatehouse.admin.v1.CreateTeamRequest
-	18, // 70: gatehouse.admin.v1.Admin.GetTeam:input_type -> gatehouse.admin.v1.GetTeamRequest
-	19, // 71: gatehouse.admin.v1.Admin.UpdateTeam:input_type -> gatehouse.admin.v1.UpdateTeamRequest
-	21, // 72: gatehouse.admin.v1.Admin.ListUsers:input_type -> gatehouse.admin.v1.ListUsersRequest
-	23, // 73: gatehouse.admin.v1.Admin.CreateUser:input_type -> gatehouse.admin.v1.CreateUserRequest
-	24, // 74: gatehouse.admin.v1.Admin.GetUser:input_type -> gatehouse.admin.v1.GetUserRequest
-	25, // 75: gatehouse.admin.v1.Admin.UpdateUser:input_type -> gatehouse.admin.v1.UpdateUserRequest
-	28, // 76: gatehouse.admin.v1.Admin.ListUpstreams:input_type -> gatehouse.admin.v1.ListUpstreamsRequest
-	30, // 77: gatehouse.admin.v1.Admin.CreateUpstream:input_type -> gatehouse.admin.v1.CreateUpstreamRequest
-	31, // 78: gatehouse.admin.v1.Admin.GetUpstream:input_type -> gatehouse.admin.v1.GetUpstreamRequest
-	32, // 79: gatehouse.admin.v1.Admin.UpdateUpstream:input_type -> gatehouse.admin.v1.UpdateUpstreamRequest
-	33, // 80: gatehouse.admin.v1.Admin.DeleteUpstream:input_type -> gatehouse.admin.v1.DeleteUpstreamRequest
-	35, // 81: gatehouse.admin.v1.Admin.TestUpstream:input_type -> gatehouse.admin.v1.TestUpstreamRequest
-	38, // 82: gatehouse.admin.v1.Admin.ListModels:input_type -> gatehouse.admin.v1.ListModelsRequest
-	40, // 83: gatehouse.admin.v1.Admin.CreateModel:input_type -> gatehouse.admin.v1.CreateModelRequest
-	41, // 84: gatehouse.admin.v1.Admin.GetModel:input_type -> gatehouse.admin.v1.GetModelRequest
-	42, // 85: gatehouse.admin.v1.Admin.UpdateModel:input_type -> gatehouse.admin.v1.UpdateModelRequest
-	43, // 86: gatehouse.admin.v1.Admin.DeleteModel:input_type -> gatehouse.admin.v1.DeleteModelRequest
-	46, // 87: gatehouse.admin.v1.Admin.ListAliases:input_type -> gatehouse.admin.v1.ListAliasesRequest
-	48, // 88: gatehouse.admin.v1.Admin.CreateAlias:input_type -> gatehouse.admin.v1.CreateAliasRequest
-	49, // 89: gatehouse.admin.v1.Admin.UpdateAlias:input_type -> gatehouse.admin.v1.UpdateAliasRequest
-	50, // 90: gatehouse.admin.v1.Admin.DeleteAlias:input_type -> gatehouse.admin.v1.DeleteAliasRequest
-	54, // 91: gatehouse.admin.v1.Admin.ListPrices:input_type -> gatehouse.admin.v1.ListPricesRequest
-	56, // 92: gatehouse.admin.v1.Admin.CreatePrice:input_type -> gatehouse.admin.v1.CreatePriceRequest
-	57, // 93: gatehouse.admin.v1.Admin.DeletePrice:input_type -> gatehouse.admin.v1.DeletePriceRequest
-	60, // 94: gatehouse.admin.v1.Admin.ListClusters:input_type -> gatehouse.admin.v1.ListClustersRequest
-	62, // 95: gatehouse.admin.v1.Admin.CreateCluster:input_type -> gatehouse.admin.v1.CreateClusterRequest
-	63, // 96: gatehouse.admin.v1.Admin.UpdateCluster:input_type -> gatehouse.admin.v1.UpdateClusterRequest
-	65, // 97: gatehouse.admin.v1.Admin.ListGateways:input_type -> gatehouse.admin.v1.ListGatewaysRequest
-	67, // 98: gatehouse.admin.v1.Admin.ForgetGateway:input_type -> gatehouse.admin.v1.ForgetGatewayRequest
-	3,  // 99: gatehouse.admin.v1.Admin.ListApiKeys:output_type -> gatehouse.admin.v1.ListApiKeysResponse
-	0,  // 100: gatehouse.admin.v1.Admin.CreateApiKey:output_type -> gatehouse.admin.v1.ApiKey
-	0,  // 101: gatehouse.admin.v1.Admin.GetApiKey:output_type -> gatehouse.admin.v1.ApiKey
-	0,  // 102: gatehouse.admin.v1.Admin.UpdateApiKey:output_type -> gatehouse.admin.v1.ApiKey
-	8,  // 103: gatehouse.admin.v1.Admin.ListManagementKeys:output_type -> gatehouse.admin.v1.ListManagementKeysResponse
-	76, // 104: gatehouse.admin.v1.Admin.CreateManagementKey:output_type -> auth_mgmt.ManagementKey
-	76, // 105: gatehouse.admin.v1.Admin.GetManagementKey:output_type -> auth_mgmt.ManagementKey
-	76, // 106: gatehouse.admin.v1.Admin.RotateManagementKey:output_type -> auth_mgmt.ManagementKey
-	13, // 107: gatehouse.admin.v1.Admin.RevokeManagementKey:output_type -> gatehouse.admin.v1.RevokeManagementKeyResponse
-	16, // 108: gatehouse.admin.v1.Admin.ListTeams:output_type -> gatehouse.admin.v1.ListTeamsResponse
-	14, // 109: gatehouse.admin.v1.Admin.CreateTeam:output_type -> gatehouse.admin.v1.Team
-	14, // 110: gatehouse.admin.v1.Admin.GetTeam:output_type -> gatehouse.admin.v1.Team
-	14, // 111: gatehouse.admin.v1.Admin.UpdateTeam:output_type -> gatehouse.admin.v1.Team
-	22, // 112: gatehouse.admin.v1.Admin.ListUsers:output_type -> gatehouse.admin.v1.ListUsersResponse
-	20, // 113: gatehouse.admin.v1.Admin.CreateUser:output_type -> gatehouse.admin.v1.User
-	20, // 114: gatehouse.admin.v1.Admin.GetUser:output_type -> gatehouse.admin.v1.User
-	20, // 115: gatehouse.admin.v1.Admin.UpdateUser:output_type -> gatehouse.admin.v1.User
-	29, // 116: gatehouse.admin.v1.Admin.ListUpstreams:output_type -> gatehouse.admin.v1.ListUpstreamsResponse
-	26, // 117: gatehouse.admin.v1.Admin.CreateUpstream:output_type -> gatehouse.admin.v1.Upstream
-	26, // 118: gatehouse.admin.v1.Admin.GetUpstream:output_type -> gatehouse.admin.v1.Upstream
-	26, // 119: gatehouse.admin.v1.Admin.UpdateUpstream:output_type -> gatehouse.admin.v1.Upstream
-	34, // 120: gatehouse.admin.v1.Admin.DeleteUpstream:output_type -> gatehouse.admin.v1.DeleteUpstreamResponse
-	36, // 121: gatehouse.admin.v1.Admin.TestUpstream:output_type -> gatehouse.admin.v1.TestUpstreamResponse
-	39, // 122: gatehouse.admin.v1.Admin.ListModels:output_type -> gatehouse.admin.v1.ListModelsResponse
-	37, // 123: gatehouse.admin.v1.Admin.CreateModel:output_type -> gatehouse.admin.v1.Model
-	37, // 124: gatehouse.admin.v1.Admin.GetModel:output_type -> gatehouse.admin.v1.Model
-	37, // 125: gatehouse.admin.v1.Admin.UpdateModel:output_type -> gatehouse.admin.v1.Model
-	44, // 126: gatehouse.admin.v1.Admin.DeleteModel:output_type -> gatehouse.admin.v1.DeleteModelResponse
-	47, // 127: gatehouse.admin.v1.Admin.ListAliases:output_type -> gatehouse.admin.v1.ListAliasesResponse
-	45, // 128: gatehouse.admin.v1.Admin.CreateAlias:output_type -> gatehouse.admin.v1.Alias
-	45, // 129: gatehouse.admin.v1.Admin.UpdateAlias:output_type -> gatehouse.admin.v1.Alias
-	51, // 130: gatehouse.admin.v1.Admin.DeleteAlias:output_type -> gatehouse.admin.v1.DeleteAliasResponse
-	55, // 131: gatehouse.admin.v1.Admin.ListPrices:output_type -> gatehouse.admin.v1.ListPricesResponse
-	52, // 132: gatehouse.admin.v1.Admin.CreatePrice:output_type -> gatehouse.admin.v1.Price
-	58, // 133: gatehouse.admin.v1.Admin.DeletePrice:output_type -> gatehouse.admin.v1.DeletePriceResponse
-	61, // 134: gatehouse.admin.v1.Admin.ListClusters:output_type -> gatehouse.admin.v1.ListClustersResponse
-	59, // 135: gatehouse.admin.v1.Admin.CreateCluster:output_type -> gatehouse.admin.v1.Cluster
-	59, // 136: gatehouse.admin.v1.Admin.UpdateCluster:output_type -> gatehouse.admin.v1.Cluster
-	66, // 137: gatehouse.admin.v1.Admin.ListGateways:output_type -> gatehouse.admin.v1.ListGatewaysResponse
-	68, // 138: gatehouse.admin.v1.Admin.ForgetGateway:output_type -> gatehouse.admin.v1.ForgetGatewayResponse
-	99, // [99:139] is the sub-list for method output_type
-	59, // [59:99] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	80,  // 0: gatehouse.admin.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
+	80,  // 1: gatehouse.admin.v1.ApiKey.modify_time:type_name -> google.protobuf.Timestamp
+	80,  // 2: gatehouse.admin.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
+	75,  // 3: gatehouse.admin.v1.ApiKey.tags:type_name -> gatehouse.admin.v1.ApiKey.TagsEntry
+	1,   // 4: gatehouse.admin.v1.ApiKey.secrets:type_name -> gatehouse.admin.v1.KeySecret
+	80,  // 5: gatehouse.admin.v1.KeySecret.create_time:type_name -> google.protobuf.Timestamp
+	80,  // 6: gatehouse.admin.v1.KeySecret.expire_time:type_name -> google.protobuf.Timestamp
+	80,  // 7: gatehouse.admin.v1.KeySecret.last_use_time:type_name -> google.protobuf.Timestamp
+	0,   // 8: gatehouse.admin.v1.ListApiKeysResponse.api_keys:type_name -> gatehouse.admin.v1.ApiKey
+	0,   // 9: gatehouse.admin.v1.CreateApiKeyRequest.api_key:type_name -> gatehouse.admin.v1.ApiKey
+	0,   // 10: gatehouse.admin.v1.UpdateApiKeyRequest.api_key:type_name -> gatehouse.admin.v1.ApiKey
+	81,  // 11: gatehouse.admin.v1.UpdateApiKeyRequest.field_mask:type_name -> google.protobuf.FieldMask
+	82,  // 12: gatehouse.admin.v1.ListManagementKeysResponse.management_keys:type_name -> auth_mgmt.ManagementKey
+	82,  // 13: gatehouse.admin.v1.CreateManagementKeyRequest.management_key:type_name -> auth_mgmt.ManagementKey
+	80,  // 14: gatehouse.admin.v1.RotateManagementKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
+	80,  // 15: gatehouse.admin.v1.RotateManagementKeyRequest.old_secret_expire_time:type_name -> google.protobuf.Timestamp
+	80,  // 16: gatehouse.admin.v1.Team.create_time:type_name -> google.protobuf.Timestamp
+	14,  // 17: gatehouse.admin.v1.ListTeamsResponse.teams:type_name -> gatehouse.admin.v1.Team
+	14,  // 18: gatehouse.admin.v1.CreateTeamRequest.team:type_name -> gatehouse.admin.v1.Team
+	14,  // 19: gatehouse.admin.v1.UpdateTeamRequest.team:type_name -> gatehouse.admin.v1.Team
+	81,  // 20: gatehouse.admin.v1.UpdateTeamRequest.field_mask:type_name -> google.protobuf.FieldMask
+	80,  // 21: gatehouse.admin.v1.User.create_time:type_name -> google.protobuf.Timestamp
+	20,  // 22: gatehouse.admin.v1.ListUsersResponse.users:type_name -> gatehouse.admin.v1.User
+	20,  // 23: gatehouse.admin.v1.CreateUserRequest.user:type_name -> gatehouse.admin.v1.User
+	20,  // 24: gatehouse.admin.v1.UpdateUserRequest.user:type_name -> gatehouse.admin.v1.User
+	81,  // 25: gatehouse.admin.v1.UpdateUserRequest.field_mask:type_name -> google.protobuf.FieldMask
+	27,  // 26: gatehouse.admin.v1.Upstream.serves:type_name -> gatehouse.admin.v1.Serve
+	83,  // 27: gatehouse.admin.v1.Upstream.header_timeout:type_name -> google.protobuf.Duration
+	83,  // 28: gatehouse.admin.v1.Upstream.idle_timeout:type_name -> google.protobuf.Duration
+	26,  // 29: gatehouse.admin.v1.ListUpstreamsResponse.upstreams:type_name -> gatehouse.admin.v1.Upstream
+	26,  // 30: gatehouse.admin.v1.CreateUpstreamRequest.upstream:type_name -> gatehouse.admin.v1.Upstream
+	26,  // 31: gatehouse.admin.v1.UpdateUpstreamRequest.upstream:type_name -> gatehouse.admin.v1.Upstream
+	81,  // 32: gatehouse.admin.v1.UpdateUpstreamRequest.field_mask:type_name -> google.protobuf.FieldMask
+	83,  // 33: gatehouse.admin.v1.TestUpstreamResponse.latency:type_name -> google.protobuf.Duration
+	80,  // 34: gatehouse.admin.v1.Model.created:type_name -> google.protobuf.Timestamp
+	37,  // 35: gatehouse.admin.v1.ListModelsResponse.models:type_name -> gatehouse.admin.v1.Model
+	37,  // 36: gatehouse.admin.v1.CreateModelRequest.model:type_name -> gatehouse.admin.v1.Model
+	37,  // 37: gatehouse.admin.v1.UpdateModelRequest.model:type_name -> gatehouse.admin.v1.Model
+	81,  // 38: gatehouse.admin.v1.UpdateModelRequest.field_mask:type_name -> google.protobuf.FieldMask
+	45,  // 39: gatehouse.admin.v1.ListAliasesResponse.aliases:type_name -> gatehouse.admin.v1.Alias
+	45,  // 40: gatehouse.admin.v1.CreateAliasRequest.alias:type_name -> gatehouse.admin.v1.Alias
+	45,  // 41: gatehouse.admin.v1.UpdateAliasRequest.alias:type_name -> gatehouse.admin.v1.Alias
+	81,  // 42: gatehouse.admin.v1.UpdateAliasRequest.field_mask:type_name -> google.protobuf.FieldMask
+	80,  // 43: gatehouse.admin.v1.Price.effective:type_name -> google.protobuf.Timestamp
+	76,  // 44: gatehouse.admin.v1.Price.units:type_name -> gatehouse.admin.v1.Price.UnitsEntry
+	77,  // 45: gatehouse.admin.v1.Price.long_context:type_name -> gatehouse.admin.v1.Price.LongContextEntry
+	78,  // 46: gatehouse.admin.v1.Price.tiers:type_name -> gatehouse.admin.v1.Price.TiersEntry
+	79,  // 47: gatehouse.admin.v1.PriceTier.units:type_name -> gatehouse.admin.v1.PriceTier.UnitsEntry
+	53,  // 48: gatehouse.admin.v1.ListPricesResponse.prices:type_name -> gatehouse.admin.v1.Price
+	53,  // 49: gatehouse.admin.v1.CreatePriceRequest.price:type_name -> gatehouse.admin.v1.Price
+	61,  // 50: gatehouse.admin.v1.ListClustersResponse.clusters:type_name -> gatehouse.admin.v1.Cluster
+	61,  // 51: gatehouse.admin.v1.CreateClusterRequest.cluster:type_name -> gatehouse.admin.v1.Cluster
+	61,  // 52: gatehouse.admin.v1.UpdateClusterRequest.cluster:type_name -> gatehouse.admin.v1.Cluster
+	81,  // 53: gatehouse.admin.v1.UpdateClusterRequest.field_mask:type_name -> google.protobuf.FieldMask
+	80,  // 54: gatehouse.admin.v1.Gateway.joined:type_name -> google.protobuf.Timestamp
+	80,  // 55: gatehouse.admin.v1.Gateway.last_seen:type_name -> google.protobuf.Timestamp
+	80,  // 56: gatehouse.admin.v1.Gateway.lease:type_name -> google.protobuf.Timestamp
+	69,  // 57: gatehouse.admin.v1.ListGatewaysResponse.gateways:type_name -> gatehouse.admin.v1.Gateway
+	54,  // 58: gatehouse.admin.v1.Price.TiersEntry.value:type_name -> gatehouse.admin.v1.PriceTier
+	2,   // 59: gatehouse.admin.v1.Admin.ListApiKeys:input_type -> gatehouse.admin.v1.ListApiKeysRequest
+	4,   // 60: gatehouse.admin.v1.Admin.CreateApiKey:input_type -> gatehouse.admin.v1.CreateApiKeyRequest
+	5,   // 61: gatehouse.admin.v1.Admin.GetApiKey:input_type -> gatehouse.admin.v1.GetApiKeyRequest
+	6,   // 62: gatehouse.admin.v1.Admin.UpdateApiKey:input_type -> gatehouse.admin.v1.UpdateApiKeyRequest
+	7,   // 63: gatehouse.admin.v1.Admin.ListManagementKeys:input_type -> gatehouse.admin.v1.ListManagementKeysRequest
+	9,   // 64: gatehouse.admin.v1.Admin.CreateManagementKey:input_type -> gatehouse.admin.v1.CreateManagementKeyRequest
+	10,  // 65: gatehouse.admin.v1.Admin.GetManagementKey:input_type -> gatehouse.admin.v1.GetManagementKeyRequest
+	11,  // 66: gatehouse.admin.v1.Admin.RotateManagementKey:input_type -> gatehouse.admin.v1.RotateManagementKeyRequest
+	12,  // 67: gatehouse.admin.v1.Admin.RevokeManagementKey:input_type -> gatehouse.admin.v1.RevokeManagementKeyRequest
+	15,  // 68: gatehouse.admin.v1.Admin.ListTeams:input_type -> gatehouse.admin.v1.ListTeamsRequest
+	17,  // 69: gatehouse.admin.v1.Admin.CreateTeam:input_type -> gatehouse.admin.v1.CreateTeamRequest
+	18,  // 70: gatehouse.admin.v1.Admin.GetTeam:input_type -> gatehouse.admin.v1.GetTeamRequest
+	19,  // 71: gatehouse.admin.v1.Admin.UpdateTeam:input_type -> gatehouse.admin.v1.UpdateTeamRequest
+	21,  // 72: gatehouse.admin.v1.Admin.ListUsers:input_type -> gatehouse.admin.v1.ListUsersRequest
+	23,  // 73: gatehouse.admin.v1.Admin.CreateUser:input_type -> gatehouse.admin.v1.CreateUserRequest
+	24,  // 74: gatehouse.admin.v1.Admin.GetUser:input_type -> gatehouse.admin.v1.GetUserRequest
+	25,  // 75: gatehouse.admin.v1.Admin.UpdateUser:input_type -> gatehouse.admin.v1.UpdateUserRequest
+	28,  // 76: gatehouse.admin.v1.Admin.ListUpstreams:input_type -> gatehouse.admin.v1.ListUpstreamsRequest
+	30,  // 77: gatehouse.admin.v1.Admin.CreateUpstream:input_type -> gatehouse.admin.v1.CreateUpstreamRequest
+	31,  // 78: gatehouse.admin.v1.Admin.GetUpstream:input_type -> gatehouse.admin.v1.GetUpstreamRequest
+	32,  // 79: gatehouse.admin.v1.Admin.UpdateUpstream:input_type -> gatehouse.admin.v1.UpdateUpstreamRequest
+	33,  // 80: gatehouse.admin.v1.Admin.DeleteUpstream:input_type -> gatehouse.admin.v1.DeleteUpstreamRequest
+	35,  // 81: gatehouse.admin.v1.Admin.TestUpstream:input_type -> gatehouse.admin.v1.TestUpstreamRequest
+	38,  // 82: gatehouse.admin.v1.Admin.ListModels:input_type -> gatehouse.admin.v1.ListModelsRequest
+	40,  // 83: gatehouse.admin.v1.Admin.CreateModel:input_type -> gatehouse.admin.v1.CreateModelRequest
+	41,  // 84: gatehouse.admin.v1.Admin.GetModel:input_type -> gatehouse.admin.v1.GetModelRequest
+	42,  // 85: gatehouse.admin.v1.Admin.UpdateModel:input_type -> gatehouse.admin.v1.UpdateModelRequest
+	43,  // 86: gatehouse.admin.v1.Admin.DeleteModel:input_type -> gatehouse.admin.v1.DeleteModelRequest
+	46,  // 87: gatehouse.admin.v1.Admin.ListAliases:input_type -> gatehouse.admin.v1.ListAliasesRequest
+	48,  // 88: gatehouse.admin.v1.Admin.CreateAlias:input_type -> gatehouse.admin.v1.CreateAliasRequest
+	49,  // 89: gatehouse.admin.v1.Admin.GetAlias:input_type -> gatehouse.admin.v1.GetAliasRequest
+	50,  // 90: gatehouse.admin.v1.Admin.UpdateAlias:input_type -> gatehouse.admin.v1.UpdateAliasRequest
+	51,  // 91: gatehouse.admin.v1.Admin.DeleteAlias:input_type -> gatehouse.admin.v1.DeleteAliasRequest
+	55,  // 92: gatehouse.admin.v1.Admin.ListPrices:input_type -> gatehouse.admin.v1.ListPricesRequest
+	57,  // 93: gatehouse.admin.v1.Admin.CreatePrice:input_type -> gatehouse.admin.v1.CreatePriceRequest
+	58,  // 94: gatehouse.admin.v1.Admin.GetPrice:input_type -> gatehouse.admin.v1.GetPriceRequest
+	59,  // 95: gatehouse.admin.v1.Admin.DeletePrice:input_type -> gatehouse.admin.v1.DeletePriceRequest
+	62,  // 96: gatehouse.admin.v1.Admin.ListClusters:input_type -> gatehouse.admin.v1.ListClustersRequest
+	64,  // 97: gatehouse.admin.v1.Admin.CreateCluster:input_type -> gatehouse.admin.v1.CreateClusterRequest
+	65,  // 98: gatehouse.admin.v1.Admin.GetCluster:input_type -> gatehouse.admin.v1.GetClusterRequest
+	66,  // 99: gatehouse.admin.v1.Admin.UpdateCluster:input_type -> gatehouse.admin.v1.UpdateClusterRequest
+	67,  // 100: gatehouse.admin.v1.Admin.DeleteCluster:input_type -> gatehouse.admin.v1.DeleteClusterRequest
+	70,  // 101: gatehouse.admin.v1.Admin.ListGateways:input_type -> gatehouse.admin.v1.ListGatewaysRequest
+	72,  // 102: gatehouse.admin.v1.Admin.GetGateway:input_type -> gatehouse.admin.v1.GetGatewayRequest
+	73,  // 103: gatehouse.admin.v1.Admin.ForgetGateway:input_type -> gatehouse.admin.v1.ForgetGatewayRequest
+	3,   // 104: gatehouse.admin.v1.Admin.ListApiKeys:output_type -> gatehouse.admin.v1.ListApiKeysResponse
+	0,   // 105: gatehouse.admin.v1.Admin.CreateApiKey:output_type -> gatehouse.admin.v1.ApiKey
+	0,   // 106: gatehouse.admin.v1.Admin.GetApiKey:output_type -> gatehouse.admin.v1.ApiKey
+	0,   // 107: gatehouse.admin.v1.Admin.UpdateApiKey:output_type -> gatehouse.admin.v1.ApiKey
+	8,   // 108: gatehouse.admin.v1.Admin.ListManagementKeys:output_type -> gatehouse.admin.v1.ListManagementKeysResponse
+	82,  // 109: gatehouse.admin.v1.Admin.CreateManagementKey:output_type -> auth_mgmt.ManagementKey
+	82,  // 110: gatehouse.admin.v1.Admin.GetManagementKey:output_type -> auth_mgmt.ManagementKey
+	82,  // 111: gatehouse.admin.v1.Admin.RotateManagementKey:output_type -> auth_mgmt.ManagementKey
+	13,  // 112: gatehouse.admin.v1.Admin.RevokeManagementKey:output_type -> gatehouse.admin.v1.RevokeManagementKeyResponse
+	16,  // 113: gatehouse.admin.v1.Admin.ListTeams:output_type -> gatehouse.admin.v1.ListTeamsResponse
+	14,  // 114: gatehouse.admin.v1.Admin.CreateTeam:output_type -> gatehouse.admin.v1.Team
+	14,  // 115: gatehouse.admin.v1.Admin.GetTeam:output_type -> gatehouse.admin.v1.Team
+	14,  // 116: gatehouse.admin.v1.Admin.UpdateTeam:output_type -> gatehouse.admin.v1.Team
+	22,  // 117: gatehouse.admin.v1.Admin.ListUsers:output_type -> gatehouse.admin.v1.ListUsersResponse
+	20,  // 118: gatehouse.admin.v1.Admin.CreateUser:output_type -> gatehouse.admin.v1.User
+	20,  // 119: gatehouse.admin.v1.Admin.GetUser:output_type -> gatehouse.admin.v1.User
+	20,  // 120: gatehouse.admin.v1.Admin.UpdateUser:output_type -> gatehouse.admin.v1.User
+	29,  // 121: gatehouse.admin.v1.Admin.ListUpstreams:output_type -> gatehouse.admin.v1.ListUpstreamsResponse
+	26,  // 122: gatehouse.admin.v1.Admin.CreateUpstream:output_type -> gatehouse.admin.v1.Upstream
+	26,  // 123: gatehouse.admin.v1.Admin.GetUpstream:output_type -> gatehouse.admin.v1.Upstream
+	26,  // 124: gatehouse.admin.v1.Admin.UpdateUpstream:output_type -> gatehouse.admin.v1.Upstream
+	34,  // 125: gatehouse.admin.v1.Admin.DeleteUpstream:output_type -> gatehouse.admin.v1.DeleteUpstreamResponse
+	36,  // 126: gatehouse.admin.v1.Admin.TestUpstream:output_type -> gatehouse.admin.v1.TestUpstreamResponse
+	39,  // 127: gatehouse.admin.v1.Admin.ListModels:output_type -> gatehouse.admin.v1.ListModelsResponse
+	37,  // 128: gatehouse.admin.v1.Admin.CreateModel:output_type -> gatehouse.admin.v1.Model
+	37,  // 129: gatehouse.admin.v1.Admin.GetModel:output_type -> gatehouse.admin.v1.Model
+	37,  // 130: gatehouse.admin.v1.Admin.UpdateModel:output_type -> gatehouse.admin.v1.Model
+	44,  // 131: gatehouse.admin.v1.Admin.DeleteModel:output_type -> gatehouse.admin.v1.DeleteModelResponse
+	47,  // 132: gatehouse.admin.v1.Admin.ListAliases:output_type -> gatehouse.admin.v1.ListAliasesResponse
+	45,  // 133: gatehouse.admin.v1.Admin.CreateAlias:output_type -> gatehouse.admin.v1.Alias
+	45,  // 134: gatehouse.admin.v1.Admin.GetAlias:output_type -> gatehouse.admin.v1.Alias
+	45,  // 135: gatehouse.admin.v1.Admin.UpdateAlias:output_type -> gatehouse.admin.v1.Alias
+	52,  // 136: gatehouse.admin.v1.Admin.DeleteAlias:output_type -> gatehouse.admin.v1.DeleteAliasResponse
+	56,  // 137: gatehouse.admin.v1.Admin.ListPrices:output_type -> gatehouse.admin.v1.ListPricesResponse
+	53,  // 138: gatehouse.admin.v1.Admin.CreatePrice:output_type -> gatehouse.admin.v1.Price
+	53,  // 139: gatehouse.admin.v1.Admin.GetPrice:output_type -> gatehouse.admin.v1.Price
+	60,  // 140: gatehouse.admin.v1.Admin.DeletePrice:output_type -> gatehouse.admin.v1.DeletePriceResponse
+	63,  // 141: gatehouse.admin.v1.Admin.ListClusters:output_type -> gatehouse.admin.v1.ListClustersResponse
+	61,  // 142: gatehouse.admin.v1.Admin.CreateCluster:output_type -> gatehouse.admin.v1.Cluster
+	61,  // 143: gatehouse.admin.v1.Admin.GetCluster:output_type -> gatehouse.admin.v1.Cluster
+	61,  // 144: gatehouse.admin.v1.Admin.UpdateCluster:output_type -> gatehouse.admin.v1.Cluster
+	68,  // 145: gatehouse.admin.v1.Admin.DeleteCluster:output_type -> gatehouse.admin.v1.DeleteClusterResponse
+	71,  // 146: gatehouse.admin.v1.Admin.ListGateways:output_type -> gatehouse.admin.v1.ListGatewaysResponse
+	69,  // 147: gatehouse.admin.v1.Admin.GetGateway:output_type -> gatehouse.admin.v1.Gateway
+	74,  // 148: gatehouse.admin.v1.Admin.ForgetGateway:output_type -> gatehouse.admin.v1.ForgetGatewayResponse
+	104, // [104:149] is the sub-list for method output_type
+	59,  // [59:104] is the sub-list for method input_type
+	59,  // [59:59] is the sub-list for extension type_name
+	59,  // [59:59] is the sub-list for extension extendee
+	0,   // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_admin_v1_admin_proto_init() }
@@ -4858,17 +5148,17 @@ func file_gatehouse_admin_v1_admin_proto_init() {
 	file_gatehouse_admin_v1_admin_proto_msgTypes[37].OneofWrappers = []any{}
 	file_gatehouse_admin_v1_admin_proto_msgTypes[39].OneofWrappers = []any{}
 	file_gatehouse_admin_v1_admin_proto_msgTypes[47].OneofWrappers = []any{}
-	file_gatehouse_admin_v1_admin_proto_msgTypes[55].OneofWrappers = []any{}
-	file_gatehouse_admin_v1_admin_proto_msgTypes[61].OneofWrappers = []any{}
-	file_gatehouse_admin_v1_admin_proto_msgTypes[64].OneofWrappers = []any{}
-	file_gatehouse_admin_v1_admin_proto_msgTypes[66].OneofWrappers = []any{}
+	file_gatehouse_admin_v1_admin_proto_msgTypes[56].OneofWrappers = []any{}
+	file_gatehouse_admin_v1_admin_proto_msgTypes[63].OneofWrappers = []any{}
+	file_gatehouse_admin_v1_admin_proto_msgTypes[69].OneofWrappers = []any{}
+	file_gatehouse_admin_v1_admin_proto_msgTypes[71].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gatehouse_admin_v1_admin_proto_rawDesc), len(file_gatehouse_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   74,
+			NumMessages:   80,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -53,15 +53,20 @@ const (
 	Admin_DeleteModel_FullMethodName         = "/gatehouse.admin.v1.Admin/DeleteModel"
 	Admin_ListAliases_FullMethodName         = "/gatehouse.admin.v1.Admin/ListAliases"
 	Admin_CreateAlias_FullMethodName         = "/gatehouse.admin.v1.Admin/CreateAlias"
+	Admin_GetAlias_FullMethodName            = "/gatehouse.admin.v1.Admin/GetAlias"
 	Admin_UpdateAlias_FullMethodName         = "/gatehouse.admin.v1.Admin/UpdateAlias"
 	Admin_DeleteAlias_FullMethodName         = "/gatehouse.admin.v1.Admin/DeleteAlias"
 	Admin_ListPrices_FullMethodName          = "/gatehouse.admin.v1.Admin/ListPrices"
 	Admin_CreatePrice_FullMethodName         = "/gatehouse.admin.v1.Admin/CreatePrice"
+	Admin_GetPrice_FullMethodName            = "/gatehouse.admin.v1.Admin/GetPrice"
 	Admin_DeletePrice_FullMethodName         = "/gatehouse.admin.v1.Admin/DeletePrice"
 	Admin_ListClusters_FullMethodName        = "/gatehouse.admin.v1.Admin/ListClusters"
 	Admin_CreateCluster_FullMethodName       = "/gatehouse.admin.v1.Admin/CreateCluster"
+	Admin_GetCluster_FullMethodName          = "/gatehouse.admin.v1.Admin/GetCluster"
 	Admin_UpdateCluster_FullMethodName       = "/gatehouse.admin.v1.Admin/UpdateCluster"
+	Admin_DeleteCluster_FullMethodName       = "/gatehouse.admin.v1.Admin/DeleteCluster"
 	Admin_ListGateways_FullMethodName        = "/gatehouse.admin.v1.Admin/ListGateways"
+	Admin_GetGateway_FullMethodName          = "/gatehouse.admin.v1.Admin/GetGateway"
 	Admin_ForgetGateway_FullMethodName       = "/gatehouse.admin.v1.Admin/ForgetGateway"
 )
 
@@ -132,6 +137,8 @@ type AdminClient interface {
 	ListAliases(ctx context.Context, in *ListAliasesRequest, opts ...grpc.CallOption) (*ListAliasesResponse, error)
 	// CreateAlias adds one.
 	CreateAlias(ctx context.Context, in *CreateAliasRequest, opts ...grpc.CallOption) (*Alias, error)
+	// GetAlias returns one.
+	GetAlias(ctx context.Context, in *GetAliasRequest, opts ...grpc.CallOption) (*Alias, error)
 	// UpdateAlias changes the members given.
 	UpdateAlias(ctx context.Context, in *UpdateAliasRequest, opts ...grpc.CallOption) (*Alias, error)
 	// DeleteAlias removes one.
@@ -140,16 +147,24 @@ type AdminClient interface {
 	ListPrices(ctx context.Context, in *ListPricesRequest, opts ...grpc.CallOption) (*ListPricesResponse, error)
 	// CreatePrice adds one; a price in force is never edited.
 	CreatePrice(ctx context.Context, in *CreatePriceRequest, opts ...grpc.CallOption) (*Price, error)
+	// GetPrice returns one, whether it holds yet or not.
+	GetPrice(ctx context.Context, in *GetPriceRequest, opts ...grpc.CallOption) (*Price, error)
 	// DeletePrice removes one.
 	DeletePrice(ctx context.Context, in *DeletePriceRequest, opts ...grpc.CallOption) (*DeletePriceResponse, error)
 	// ListClusters lists them by name.
 	ListClusters(ctx context.Context, in *ListClustersRequest, opts ...grpc.CallOption) (*ListClustersResponse, error)
 	// CreateCluster adds one.
 	CreateCluster(ctx context.Context, in *CreateClusterRequest, opts ...grpc.CallOption) (*Cluster, error)
+	// GetCluster returns one.
+	GetCluster(ctx context.Context, in *GetClusterRequest, opts ...grpc.CallOption) (*Cluster, error)
 	// UpdateCluster changes the members given.
 	UpdateCluster(ctx context.Context, in *UpdateClusterRequest, opts ...grpc.CallOption) (*Cluster, error)
+	// DeleteCluster removes one that no gateway is a member of.
+	DeleteCluster(ctx context.Context, in *DeleteClusterRequest, opts ...grpc.CallOption) (*DeleteClusterResponse, error)
 	// ListGateways lists members and what each enforces.
 	ListGateways(ctx context.Context, in *ListGatewaysRequest, opts ...grpc.CallOption) (*ListGatewaysResponse, error)
+	// GetGateway returns one, and says of a forgotten one that it is.
+	GetGateway(ctx context.Context, in *GetGatewayRequest, opts ...grpc.CallOption) (*Gateway, error)
 	// ForgetGateway stops waiting for a member that will not come back.
 	ForgetGateway(ctx context.Context, in *ForgetGatewayRequest, opts ...grpc.CallOption) (*ForgetGatewayResponse, error)
 }
@@ -462,6 +477,16 @@ func (c *adminClient) CreateAlias(ctx context.Context, in *CreateAliasRequest, o
 	return out, nil
 }
 
+func (c *adminClient) GetAlias(ctx context.Context, in *GetAliasRequest, opts ...grpc.CallOption) (*Alias, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Alias)
+	err := c.cc.Invoke(ctx, Admin_GetAlias_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminClient) UpdateAlias(ctx context.Context, in *UpdateAliasRequest, opts ...grpc.CallOption) (*Alias, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Alias)
@@ -502,6 +527,16 @@ func (c *adminClient) CreatePrice(ctx context.Context, in *CreatePriceRequest, o
 	return out, nil
 }
 
+func (c *adminClient) GetPrice(ctx context.Context, in *GetPriceRequest, opts ...grpc.CallOption) (*Price, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Price)
+	err := c.cc.Invoke(ctx, Admin_GetPrice_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminClient) DeletePrice(ctx context.Context, in *DeletePriceRequest, opts ...grpc.CallOption) (*DeletePriceResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeletePriceResponse)
@@ -532,6 +567,16 @@ func (c *adminClient) CreateCluster(ctx context.Context, in *CreateClusterReques
 	return out, nil
 }
 
+func (c *adminClient) GetCluster(ctx context.Context, in *GetClusterRequest, opts ...grpc.CallOption) (*Cluster, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Cluster)
+	err := c.cc.Invoke(ctx, Admin_GetCluster_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminClient) UpdateCluster(ctx context.Context, in *UpdateClusterRequest, opts ...grpc.CallOption) (*Cluster, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Cluster)
@@ -542,10 +587,30 @@ func (c *adminClient) UpdateCluster(ctx context.Context, in *UpdateClusterReques
 	return out, nil
 }
 
+func (c *adminClient) DeleteCluster(ctx context.Context, in *DeleteClusterRequest, opts ...grpc.CallOption) (*DeleteClusterResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteClusterResponse)
+	err := c.cc.Invoke(ctx, Admin_DeleteCluster_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *adminClient) ListGateways(ctx context.Context, in *ListGatewaysRequest, opts ...grpc.CallOption) (*ListGatewaysResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListGatewaysResponse)
 	err := c.cc.Invoke(ctx, Admin_ListGateways_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) GetGateway(ctx context.Context, in *GetGatewayRequest, opts ...grpc.CallOption) (*Gateway, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Gateway)
+	err := c.cc.Invoke(ctx, Admin_GetGateway_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -629,6 +694,8 @@ type AdminServer interface {
 	ListAliases(context.Context, *ListAliasesRequest) (*ListAliasesResponse, error)
 	// CreateAlias adds one.
 	CreateAlias(context.Context, *CreateAliasRequest) (*Alias, error)
+	// GetAlias returns one.
+	GetAlias(context.Context, *GetAliasRequest) (*Alias, error)
 	// UpdateAlias changes the members given.
 	UpdateAlias(context.Context, *UpdateAliasRequest) (*Alias, error)
 	// DeleteAlias removes one.
@@ -637,16 +704,24 @@ type AdminServer interface {
 	ListPrices(context.Context, *ListPricesRequest) (*ListPricesResponse, error)
 	// CreatePrice adds one; a price in force is never edited.
 	CreatePrice(context.Context, *CreatePriceRequest) (*Price, error)
+	// GetPrice returns one, whether it holds yet or not.
+	GetPrice(context.Context, *GetPriceRequest) (*Price, error)
 	// DeletePrice removes one.
 	DeletePrice(context.Context, *DeletePriceRequest) (*DeletePriceResponse, error)
 	// ListClusters lists them by name.
 	ListClusters(context.Context, *ListClustersRequest) (*ListClustersResponse, error)
 	// CreateCluster adds one.
 	CreateCluster(context.Context, *CreateClusterRequest) (*Cluster, error)
+	// GetCluster returns one.
+	GetCluster(context.Context, *GetClusterRequest) (*Cluster, error)
 	// UpdateCluster changes the members given.
 	UpdateCluster(context.Context, *UpdateClusterRequest) (*Cluster, error)
+	// DeleteCluster removes one that no gateway is a member of.
+	DeleteCluster(context.Context, *DeleteClusterRequest) (*DeleteClusterResponse, error)
 	// ListGateways lists members and what each enforces.
 	ListGateways(context.Context, *ListGatewaysRequest) (*ListGatewaysResponse, error)
+	// GetGateway returns one, and says of a forgotten one that it is.
+	GetGateway(context.Context, *GetGatewayRequest) (*Gateway, error)
 	// ForgetGateway stops waiting for a member that will not come back.
 	ForgetGateway(context.Context, *ForgetGatewayRequest) (*ForgetGatewayResponse, error)
 	mustEmbedUnimplementedAdminServer()
@@ -749,6 +824,9 @@ func (UnimplementedAdminServer) ListAliases(context.Context, *ListAliasesRequest
 func (UnimplementedAdminServer) CreateAlias(context.Context, *CreateAliasRequest) (*Alias, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method CreateAlias not implemented")
 }
+func (UnimplementedAdminServer) GetAlias(context.Context, *GetAliasRequest) (*Alias, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method GetAlias not implemented")
+}
 func (UnimplementedAdminServer) UpdateAlias(context.Context, *UpdateAliasRequest) (*Alias, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method UpdateAlias not implemented")
 }
@@ -761,6 +839,9 @@ func (UnimplementedAdminServer) ListPrices(context.Context, *ListPricesRequest) 
 func (UnimplementedAdminServer) CreatePrice(context.Context, *CreatePriceRequest) (*Price, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method CreatePrice not implemented")
 }
+func (UnimplementedAdminServer) GetPrice(context.Context, *GetPriceRequest) (*Price, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method GetPrice not implemented")
+}
 func (UnimplementedAdminServer) DeletePrice(context.Context, *DeletePriceRequest) (*DeletePriceResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method DeletePrice not implemented")
 }
@@ -770,11 +851,20 @@ func (UnimplementedAdminServer) ListClusters(context.Context, *ListClustersReque
 func (UnimplementedAdminServer) CreateCluster(context.Context, *CreateClusterRequest) (*Cluster, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method CreateCluster not implemented")
 }
+func (UnimplementedAdminServer) GetCluster(context.Context, *GetClusterRequest) (*Cluster, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method GetCluster not implemented")
+}
 func (UnimplementedAdminServer) UpdateCluster(context.Context, *UpdateClusterRequest) (*Cluster, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method UpdateCluster not implemented")
 }
+func (UnimplementedAdminServer) DeleteCluster(context.Context, *DeleteClusterRequest) (*DeleteClusterResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method DeleteCluster not implemented")
+}
 func (UnimplementedAdminServer) ListGateways(context.Context, *ListGatewaysRequest) (*ListGatewaysResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method ListGateways not implemented")
+}
+func (UnimplementedAdminServer) GetGateway(context.Context, *GetGatewayRequest) (*Gateway, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method GetGateway not implemented")
 }
 func (UnimplementedAdminServer) ForgetGateway(context.Context, *ForgetGatewayRequest) (*ForgetGatewayResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method ForgetGateway not implemented")
@@ -1340,6 +1430,24 @@ func _Admin_CreateAlias_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_GetAlias_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetAliasRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).GetAlias(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_GetAlias_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).GetAlias(ctx, req.(*GetAliasRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Admin_UpdateAlias_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(UpdateAliasRequest)
 	if err := dec(in); err != nil {
@@ -1412,6 +1520,24 @@ func _Admin_CreatePrice_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_GetPrice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetPriceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).GetPrice(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_GetPrice_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).GetPrice(ctx, req.(*GetPriceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Admin_DeletePrice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(DeletePriceRequest)
 	if err := dec(in); err != nil {
@@ -1466,6 +1592,24 @@ func _Admin_CreateCluster_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_GetCluster_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetClusterRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).GetCluster(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_GetCluster_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).GetCluster(ctx, req.(*GetClusterRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Admin_UpdateCluster_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(UpdateClusterRequest)
 	if err := dec(in); err != nil {
@@ -1484,6 +1628,24 @@ func _Admin_UpdateCluster_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_DeleteCluster_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteClusterRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).DeleteCluster(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_DeleteCluster_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).DeleteCluster(ctx, req.(*DeleteClusterRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Admin_ListGateways_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListGatewaysRequest)
 	if err := dec(in); err != nil {
@@ -1498,6 +1660,24 @@ func _Admin_ListGateways_Handler(srv interface{}, ctx context.Context, dec func(
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AdminServer).ListGateways(ctx, req.(*ListGatewaysRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_GetGateway_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetGatewayRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).GetGateway(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_GetGateway_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).GetGateway(ctx, req.(*GetGatewayRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1648,6 +1828,10 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Admin_CreateAlias_Handler,
 		},
 		{
+			MethodName: "GetAlias",
+			Handler:    _Admin_GetAlias_Handler,
+		},
+		{
 			MethodName: "UpdateAlias",
 			Handler:    _Admin_UpdateAlias_Handler,
 		},
@@ -1664,6 +1848,10 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Admin_CreatePrice_Handler,
 		},
 		{
+			MethodName: "GetPrice",
+			Handler:    _Admin_GetPrice_Handler,
+		},
+		{
 			MethodName: "DeletePrice",
 			Handler:    _Admin_DeletePrice_Handler,
 		},
@@ -1676,12 +1864,24 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Admin_CreateCluster_Handler,
 		},
 		{
+			MethodName: "GetCluster",
+			Handler:    _Admin_GetCluster_Handler,
+		},
+		{
 			MethodName: "UpdateCluster",
 			Handler:    _Admin_UpdateCluster_Handler,
 		},
 		{
+			MethodName: "DeleteCluster",
+			Handler:    _Admin_DeleteCluster_Handler,
+		},
+		{
 			MethodName: "ListGateways",
 			Handler:    _Admin_ListGateways_Handler,
+		},
+		{
+			MethodName: "GetGateway",
+			Handler:    _Admin_GetGateway_Handler,
 		},
 		{
 			MethodName: "ForgetGateway",

@@ -20,16 +20,8 @@ func (c *Caller) ListModels(ctx context.Context, page gatehouse.Page) ([]*gateho
 
 // GetModel implements gatehouse.Catalogue.
 func (c *Caller) GetModel(ctx context.Context, model string) (*gatehouse.Model, error) {
-	return read(ctx, c, query[*gatehouse.Model]{
-		op: gatehouse.GetModel, act: reading("model.read", gatehouse.KindModel, short(model)),
-		run: func(v store.View, _ *principal) (*gatehouse.Model, error) {
-			m, err := present(v.Model(model))
-			if err == nil && m == nil {
-				err = missing("model")
-			}
-			return m, err
-		},
-	})
+	return get(ctx, c, gatehouse.GetModel, reading("model.read", gatehouse.KindModel, short(model)),
+		func(v store.View) (*gatehouse.Model, error) { return present(v.Model(model)) })
 }
 
 // PutModel implements gatehouse.Catalogue.
@@ -139,6 +131,12 @@ func (s *Service) dropModel(tx store.Tx, m *gatehouse.Model) error {
 func (c *Caller) ListAliases(ctx context.Context, page gatehouse.Page) ([]*gatehouse.Alias, string, error) {
 	return listAll(ctx, c, gatehouse.ListAliases, "alias.listed", gatehouse.KindAlias, page, store.View.Aliases,
 		func(a *gatehouse.Alias) string { return a.Name })
+}
+
+// GetAlias implements gatehouse.Catalogue.
+func (c *Caller) GetAlias(ctx context.Context, alias string) (*gatehouse.Alias, error) {
+	return get(ctx, c, gatehouse.GetAlias, reading("alias.read", gatehouse.KindAlias, short(alias)),
+		func(v store.View) (*gatehouse.Alias, error) { return present(v.Alias(alias)) })
 }
 
 // PutAlias implements gatehouse.Catalogue.

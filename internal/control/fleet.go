@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,12 @@ const (
 func (c *Caller) ListClusters(ctx context.Context, page gatehouse.Page) ([]*gatehouse.Cluster, string, error) {
 	return listAll(ctx, c, gatehouse.ListClusters, "cluster.listed", gatehouse.KindCluster, page, store.View.Clusters,
 		func(x *gatehouse.Cluster) string { return x.Name })
+}
+
+// GetCluster implements gatehouse.Fleet.
+func (c *Caller) GetCluster(ctx context.Context, cluster string) (*gatehouse.Cluster, error) {
+	return get(ctx, c, gatehouse.GetCluster, reading("cluster.read", gatehouse.KindCluster, short(cluster)),
+		func(v store.View) (*gatehouse.Cluster, error) { return present(v.Cluster(cluster)) })
 }
 
 // PutCluster implements gatehouse.Fleet.
@@ -71,6 +78,23 @@ func (s *Service) putCluster(tx store.Tx, before, x *gatehouse.Cluster, op gateh
 	return tx.PutCluster(x, act)
 }
 
+// DeleteCluster implements gatehouse.Fleet.
+func (c *Caller) DeleteCluster(ctx context.Context, cluster string) error {
+	return drop(ctx, c, gatehouse.DeleteCluster, cluster, func(tx store.Tx) error {
+		x, err := present(tx.Cluster(cluster))
+		if err == nil && x == nil {
+			err = missing("cluster")
+		}
+		if err == nil {
+			err = c.matches(x.Revision)
+		}
+		if err != nil {
+			return err
+		}
+		return c.s.dropCluster(tx, x)
+	})
+}
+
 // label is what host names and propagation maps are made of.
 func label(s string, most int) bool {
 	return s != "" && len(s) <= most && !strings.ContainsFunc(s, func(r rune) bool {
@@ -82,6 +106,19 @@ func label(s string, most int) bool {
 func (c *Caller) ListGateways(ctx context.Context, page gatehouse.Page) ([]*gatehouse.Gateway, string, error) {
 	return listAll(ctx, c, gatehouse.ListGateways, "gateway.listed", gatehouse.KindGateway, page, store.View.Gateways,
 		func(g *gatehouse.Gateway) string { return g.Cluster + "\x00" + g.ID.String() })
+}
+
+// GetGateway implements gatehouse.Fleet. It shows what the list shows, so a
+// forgotten member too: who looks one up wants to know what became of it.
+func (c *Caller) GetGateway(ctx context.Context, id gatehouse.ID) (*gatehouse.Gateway, error) {
+	return get(ctx, c, gatehouse.GetGateway, reading("gateway.read", gatehouse.KindGateway, id.String()),
+		func(v store.View) (*gatehouse.Gateway, error) {
+			gateways, err := v.Gateways()
+			if i := slices.IndexFunc(gateways, func(g *gatehouse.Gateway) bool { return g.ID == id }); i >= 0 {
+				return gateways[i], err
+			}
+			return nil, err
+		})
 }
 
 // ForgetGateway implements gatehouse.Fleet. A member that was just heard of is
@@ -106,7 +143,9 @@ func (c *Caller) ForgetGateway(ctx context.Context, id gatehouse.ID) error {
 	})
 }
 
-// dropCluster refuses while somebody may still serve under the name.
+// dropCluster refuses while somebody may still serve under the name, and while
+// an upstream is kept for it: that one could then not even be renamed, since it
+// names what is not there.
 func (s *Service) dropCluster(tx store.Tx, x *gatehouse.Cluster) error {
 	gateways, err := tx.Gateways()
 	if err != nil {
@@ -117,7 +156,16 @@ func (s *Service) dropCluster(tx store.Tx, x *gatehouse.Cluster) error {
 			return gatehouse.Errorf(gatehouse.FailedPrecondition, "gateway %s is a member of it", g.ID)
 		}
 	}
+	upstreams, err := tx.Upstreams()
+	if err != nil {
+		return err
+	}
+	for _, u := range upstreams {
+		if slices.Contains(u.Clusters, x.Name) {
+			return gatehouse.Errorf(gatehouse.FailedPrecondition, "the upstream '%s' is kept for it", u.Name)
+		}
+	}
 	gone := *x
 	gone.DeleteTime = utc(s.Now())
-	return tx.PutCluster(&gone, s.deleted(declaring, "cluster", gatehouse.KindCluster, x.Name))
+	return tx.PutCluster(&gone, s.deleted(gatehouse.DeleteCluster, "cluster", gatehouse.KindCluster, x.Name))
 }

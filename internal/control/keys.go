@@ -89,7 +89,7 @@ func judge(tx store.Tx, who *principal, k *gatehouse.Key, t touched) (warnings [
 	return warnings, beyond(bad)
 }
 
-// GetKey implements gatehouse.Keys. It alone says when each secret was last used.
+// GetKey implements gatehouse.Keys.
 func (c *Caller) GetKey(ctx context.Context, id gatehouse.ID) (*gatehouse.Key, error) {
 	return read(ctx, c, query[*gatehouse.Key]{
 		op: gatehouse.GetApiKey, act: reading("api_key.read", gatehouse.KindKey, id.String()),
@@ -98,15 +98,7 @@ func (c *Caller) GetKey(ctx context.Context, id gatehouse.ID) (*gatehouse.Key, e
 			if err != nil {
 				return nil, err
 			}
-			used, err := v.LastUse(id)
-			if err != nil {
-				return nil, err
-			}
-			k = shown(k)
-			for i := range k.Secrets {
-				k.Secrets[i].LastUse = used[k.Secrets[i].Last4]
-			}
-			return k, nil
+			return used(v, k)
 		},
 	})
 }
@@ -178,7 +170,8 @@ func (c *Caller) UpdateKey(ctx context.Context, u gatehouse.KeyUpdate) (gatehous
 			if err := tx.PutKey(k, updateAct(before, k)); err != nil {
 				return gatehouse.MintedKey{}, err
 			}
-			return gatehouse.MintedKey{Key: shown(k), Warnings: warnings}, nil
+			after, err := used(tx, k)
+			return gatehouse.MintedKey{Key: after, Warnings: warnings}, err
 		},
 	})
 }
@@ -281,6 +274,20 @@ func shown(k *gatehouse.Key) *gatehouse.Key {
 	out := *k
 	out.Secrets = bare(k.Secrets)
 	return &out
+}
+
+// used is shown, with when each secret was last used: for answers about one
+// key, since it is another read of the store.
+func used(v store.View, k *gatehouse.Key) (*gatehouse.Key, error) {
+	last, err := v.LastUse(k.ID)
+	if err != nil {
+		return nil, err
+	}
+	out := shown(k)
+	for i := range out.Secrets {
+		out.Secrets[i].LastUse = last[out.Secrets[i].Last4]
+	}
+	return out, nil
 }
 
 // bare is secrets without what identifies them.

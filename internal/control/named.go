@@ -67,6 +67,20 @@ func unexpected(asked, create, update gatehouse.Operation, name string) error {
 	return gatehouse.Errorf(gatehouse.Conflict, "%s was changed by another request just now", short(name))
 }
 
+// get reads one record of those that all teams share; nil is one that is not there.
+func get[T any](ctx context.Context, c *Caller, op gatehouse.Operation, act gatehouse.Act, look func(store.View) (*T, error)) (*T, error) {
+	return read(ctx, c, query[*T]{
+		op: op, act: act,
+		run: func(v store.View, _ *principal) (*T, error) {
+			x, err := look(v)
+			if err == nil && x == nil {
+				err = missing(string(act.Kind))
+			}
+			return x, err
+		},
+	})
+}
+
 // drop deletes a record that is known by its name.
 func drop(ctx context.Context, c *Caller, op gatehouse.Operation, name string, write func(store.Tx) error) error {
 	_, err := mutate(ctx, c, mutation[struct{}]{

@@ -142,6 +142,12 @@ func checkUnits(field string, units map[string]gatehouse.Ticks, bad *gatehouse.V
 	}
 }
 
+// GetPrice implements gatehouse.Prices.
+func (c *Caller) GetPrice(ctx context.Context, id gatehouse.ID) (*gatehouse.Price, error) {
+	return get(ctx, c, gatehouse.GetPrice, reading("price.read", gatehouse.KindPrice, id.String()),
+		func(v store.View) (*gatehouse.Price, error) { return present(v.Price(id)) })
+}
+
 // DeletePrice implements gatehouse.Prices: only of one that is not in force yet.
 func (c *Caller) DeletePrice(ctx context.Context, id gatehouse.ID) error {
 	return drop(ctx, c, gatehouse.DeletePrice, id.String(), func(tx store.Tx) error {

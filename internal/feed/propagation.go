@@ -18,24 +18,6 @@ import (
 //
 // It believes acknowledgements alone, never that something was sent.
 func Propagated(gateways []*gatehouse.Gateway, clusters []*gatehouse.Cluster, rev gatehouse.Revision, removal bool, now time.Time) map[string]bool {
-	return propagated(gateways, clusters, rev, removal, func(g *gatehouse.Gateway) bool {
-		// LeaseLength stands for what LastSeen may lag: a source writes it every few
-		// seconds only, and a poll is open for two.
-		return now.Sub(g.LastSeen) > MaxStale+LeaseLength+Drift
-	}, now)
-}
-
-// PropagatedStrict is Propagated for the removal of a key that was strict
-// before the change too, in every version that a gateway may still hold. Such a
-// key is refused as soon as a lease ends, so a silent member is awaited until
-// the longest lease that any node could have granted it, and no longer.
-func PropagatedStrict(gateways []*gatehouse.Gateway, clusters []*gatehouse.Cluster, rev gatehouse.Revision, now time.Time) map[string]bool {
-	return propagated(gateways, clusters, rev, true, func(g *gatehouse.Gateway) bool {
-		return now.After(g.Lease) && silent(g, now)
-	}, now)
-}
-
-func propagated(gateways []*gatehouse.Gateway, clusters []*gatehouse.Cluster, rev gatehouse.Revision, removal bool, refuses func(*gatehouse.Gateway) bool, now time.Time) map[string]bool {
 	out := make(map[string]bool, len(clusters))
 	for _, c := range clusters {
 		if !c.DeleteTime.IsZero() {
@@ -47,7 +29,7 @@ func propagated(gateways []*gatehouse.Gateway, clusters []*gatehouse.Cluster, re
 				continue
 			}
 			live = live || !silent(g, now)
-			if g.Enforced.Less(rev) && counts(g, removal, refuses, now) {
+			if g.Enforced.Less(rev) && counts(g, removal, now) {
 				awaited = true
 			}
 		}
@@ -57,9 +39,11 @@ func propagated(gateways []*gatehouse.Gateway, clusters []*gatehouse.Cluster, re
 }
 
 // counts reports whether a member that has not acknowledged must be waited for.
-func counts(g *gatehouse.Gateway, removal bool, refuses func(*gatehouse.Gateway) bool, now time.Time) bool {
+func counts(g *gatehouse.Gateway, removal bool, now time.Time) bool {
 	if removal {
-		return !refuses(g)
+		// LeaseLength stands for what LastSeen may lag: a source writes it every few
+		// seconds only, and a poll is open for two.
+		return now.Sub(g.LastSeen) <= MaxStale+LeaseLength+Drift
 	}
 	return !silent(g, now)
 }

@@ -26,8 +26,10 @@ type Verdict struct {
 	OK bool
 	// Limit is "qps", "qpm" or "tpm" when refused: the one that lasts longest.
 	Limit string
-	// RetryAfter is when the same request passes if no other comes before. What
-	// requests in flight will still post, or hold in reserve, is unknown and not in it.
+	// RetryAfter is when the same request passes if no other comes before, and no
+	// sooner: an admission counts until its sub-window has left whole, so after up
+	// to 65/64 of a window. A minute that filled at once is therefore told as 61
+	// seconds, never 60, when rounded up for a header. What requests in flight will still post, or hold in reserve, is unknown and not in it.
 	RetryAfter time.Duration
 	Requests   Allowance // of QPS and QPM, the one with less left
 	Tokens     Allowance // of TPM

@@ -99,7 +99,7 @@ func unsupported(r *Route) error {
 // scanJSON admits a JSON body. The loop stands here and not in a callback so
 // that it allocates nothing beyond the strings of the result.
 func scanJSON(r *Route, body []byte) (Body, error) {
-	s := scanner{b: body, watch: true, toolInput: r.Family == gatehouse.FamilyMessages}
+	s := scanner{b: body, strict: true, watch: true, toolInput: r.Family == gatehouse.FamilyMessages}
 	b := Body{N: 1, Store: true, takesAsk: r.Family == gatehouse.FamilyChat || r.Family == gatehouse.FamilySample}
 	var names roster
 	if !s.open() {
@@ -251,12 +251,8 @@ func firstInvalid(b []byte) (at int) {
 	return at
 }
 
-// open checks the encoding of the whole body and enters its object.
+// open enters the body's object.
 func (s *scanner) open() bool {
-	if !utf8.Valid(s.b) {
-		s.i = firstInvalid(s.b)
-		return s.fail("not valid UTF-8")
-	}
 	if s.space() != '{' {
 		return s.fail("expected an object")
 	}

@@ -19,7 +19,8 @@ type counts struct {
 
 // Convert turns a provider's usage object into the disjoint vector. ok is false
 // when raw holds no usage; flawed says that its numbers contradict each other.
-// A record's UpstreamUsage goes through it again when a mistake is re-rated.
+// A record keeps raw as its UpstreamUsage, so that a mistake made here can be
+// found and put right.
 func Convert(kind gatehouse.UpstreamKind, family gatehouse.Family, raw []byte) (u gatehouse.Usage, flawed, ok bool) {
 	var c counts
 	c.read(raw)

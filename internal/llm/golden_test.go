@@ -108,7 +108,7 @@ func TestGoldenAnswersBecomeTheirVectors(t *testing.T) {
 
 // run feeds an answer in pieces of size bytes.
 func run(c TapConfig, answer []byte, size int) ([]byte, Result) {
-	t := NewTap(c)
+	t := newTap(c)
 	var out []byte
 	for len(answer) > 0 {
 		n := min(size, len(answer))

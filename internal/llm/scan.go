@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"math/bits"
+	"unicode/utf8"
 )
 
 // scanner checks JSON in one pass, without building anything. It accepts what
@@ -18,6 +19,7 @@ type scanner struct {
 	bad    string
 	badPos int
 
+	strict    bool   // strings must be UTF-8
 	watch     bool   // refuse pointers
 	toolInput bool   // `input` is what a tool was given
 	holds     bool   // the object that comes next is a container's or an audio's
@@ -176,27 +178,35 @@ func marks(w uint64) uint64 {
 
 // prose is how many plain string bytes b begins with, counted by 32: most of a
 // large body is one prompt.
-func prose(b []byte) (n int) {
+// high has the top bits of bytes that are not ASCII.
+func prose(b []byte) (n int, high uint64) {
 	for ; len(b)-n >= 32; n += 32 {
 		p := b[n : n+32]
-		if (marks(binary.LittleEndian.Uint64(p))|marks(binary.LittleEndian.Uint64(p[8:]))|
-			marks(binary.LittleEndian.Uint64(p[16:]))|marks(binary.LittleEndian.Uint64(p[24:])))&highs != 0 {
+		w0, w1 := binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint64(p[8:])
+		w2, w3 := binary.LittleEndian.Uint64(p[16:]), binary.LittleEndian.Uint64(p[24:])
+		if (marks(w0)|marks(w1)|marks(w2)|marks(w3))&highs != 0 {
 			break
 		}
+		high |= w0 | w1 | w2 | w3
 	}
-	return n
+	return n, high
 }
 
-// str scans a string from its opening quote. That it is UTF-8 was checked for
-// the whole body.
+// str scans a string from its opening quote. It looks at the encoding only where
+// a byte is not ASCII, and outside strings such a byte is no JSON anyway: a
+// second pass over a megabyte would cost as much as the first.
 func (s *scanner) str() (escaped, ok bool) {
 	b, i := s.b, s.i+1
+	var high uint64
 	for {
 		for i+8 <= len(b) {
-			m := special(binary.LittleEndian.Uint64(b[i:]))
+			w := binary.LittleEndian.Uint64(b[i:])
+			high |= w // also what stands behind the end: it is then looked at for nothing
+			m := special(w)
 			if m == 0 {
 				i += 8
-				i += prose(b[i:])
+				n, wide := prose(b[i:])
+				i, high = i+n, high|wide
 				continue
 			}
 			i += bits.TrailingZeros64(m) / 8
@@ -208,6 +218,9 @@ func (s *scanner) str() (escaped, ok bool) {
 		}
 		switch c := b[i]; {
 		case c == '"':
+			if s.strict && high&highs != 0 && !s.encoded(b[s.i+1:i]) {
+				return escaped, false
+			}
 			s.i = i + 1
 			return escaped, true
 		case c == '\\':
@@ -222,9 +235,19 @@ func (s *scanner) str() (escaped, ok bool) {
 			s.i = i
 			return escaped, s.fail("control character in a string")
 		default:
+			high |= uint64(c)
 			i++
 		}
 	}
+}
+
+// encoded refuses the inside of a string that is not UTF-8.
+func (s *scanner) encoded(v []byte) bool {
+	if utf8.Valid(v) {
+		return true
+	}
+	s.i += 1 + firstInvalid(v)
+	return s.fail("not valid UTF-8")
 }
 
 // escape is the length of the escape that b begins with, 0 when it is none. A

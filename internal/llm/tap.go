@@ -22,7 +22,7 @@ const maxHeld = 1 << 20
 
 // Tap reads an answer as it passes. It never changes bytes except by leaving
 // out whole SSE frames, and never holds more than 1 MiB back. The zero Tap is
-// not usable; Reset makes one reusable from a pool.
+// not usable before Reset, which also makes one reusable from a pool.
 type Tap struct {
 	cfg   TapConfig
 	split splitter
@@ -44,13 +44,6 @@ type Tap struct {
 	terminal bool
 	finished bool
 	stripped bool // the last frame was left out
-}
-
-// NewTap makes a Tap.
-func NewTap(c TapConfig) *Tap {
-	t := &Tap{}
-	t.Reset(c)
-	return t
 }
 
 // Reset prepares t for another answer, keeping its buffers.

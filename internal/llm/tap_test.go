@@ -16,6 +16,12 @@ import (
 
 const usageFrame = `data: {"id":"c","choices":[],"usage":{"prompt_tokens":19,"completion_tokens":10,"total_tokens":29}}`
 
+func newTap(c TapConfig) *Tap {
+	t := &Tap{}
+	t.Reset(c)
+	return t
+}
+
 func sse(frames ...string) string { return strings.Join(frames, "\n\n") + "\n\n" }
 
 var helloFrame = `data: {"id":"c","choices":[{"index":0,"delta":{"content":"Hello"},"finish_reason":null}],"usage":null}`
@@ -40,7 +46,7 @@ func TestTheUsageFrameWeAskedForIsLeftOut(t *testing.T) {
 func TestBytesPassUncopiedWhenNothingIsLeftOut(t *testing.T) {
 	p := []byte(sse(helloFrame, helloFrame))
 	for _, strip := range []bool{false, true} {
-		tap := NewTap(TapConfig{Family: gatehouse.FamilyChat, SSE: true, StripUsage: strip})
+		tap := newTap(TapConfig{Family: gatehouse.FamilyChat, SSE: true, StripUsage: strip})
 		if out := tap.Write(p); &out[0] != &p[0] || len(out) != len(p) {
 			t.Errorf("strip %v: copied", strip)
 		}
@@ -53,7 +59,7 @@ func TestNoByteOfAResponsePassesBeforeItsIDIsKnown(t *testing.T) {
 		g := g[name]
 		c := g.config(t)
 		c.HoldID = true
-		tap, passed := NewTap(c), []byte(nil)
+		tap, passed := newTap(c), []byte(nil)
 		for _, b := range g.bytes() {
 			passed = append(passed, tap.Write([]byte{b})...)
 			if len(passed) > 0 && tap.ObjectID() != g.ObjectID {
@@ -135,7 +141,7 @@ func TestAnthropicsTierIsFoundInItsUsage(t *testing.T) {
 }
 
 func TestStreamedNeverFalls(t *testing.T) {
-	tap, last := NewTap(TapConfig{Family: gatehouse.FamilyChat, SSE: true}), int64(0)
+	tap, last := newTap(TapConfig{Family: gatehouse.FamilyChat, SSE: true}), int64(0)
 	for _, f := range []string{helloFrame, helloFrame, helloFrame, usageFrame, "data: [DONE]"} {
 		tap.Write([]byte(f + "\n\n"))
 		if n := tap.Streamed(); n < last {
@@ -150,7 +156,7 @@ func TestStreamedNeverFalls(t *testing.T) {
 }
 
 func TestATapIsCleanAfterReset(t *testing.T) {
-	tap := NewTap(TapConfig{})
+	tap := newTap(TapConfig{})
 	for name, g := range goldens(t) {
 		_, want := run(g.config(t), g.bytes(), 3)
 		tap.Reset(g.config(t))
@@ -186,7 +192,7 @@ func FuzzTap(f *testing.F) {
 			t.Fatalf("changed without need: %q", whole)
 		}
 		rng := rand.New(rand.NewPCG(seed, 1))
-		tap, rest, got := NewTap(c), answer, []byte(nil)
+		tap, rest, got := newTap(c), answer, []byte(nil)
 		for len(rest) > 0 {
 			n := 1 + rng.IntN(min(len(rest), 40))
 			got = append(got, tap.Write(bytes.Clone(rest[:n]))...)
@@ -236,7 +242,7 @@ func answer646() []byte {
 }
 
 func BenchmarkTapJSON646B(b *testing.B) {
-	p, tap := answer646(), NewTap(TapConfig{})
+	p, tap := answer646(), newTap(TapConfig{})
 	b.ReportAllocs()
 	for b.Loop() {
 		tap.Reset(TapConfig{Family: gatehouse.FamilyChat, Kind: gatehouse.OpenAI})
@@ -254,7 +260,7 @@ func BenchmarkTapJSON1MB(b *testing.B) {
 		fmt.Fprintf(&e, "0.%07d,\n", i)
 	}
 	p := []byte(`{"data":[{"embedding":[` + e.String() + `0]}],"usage":{"prompt_tokens":8,"total_tokens":8}}`)
-	tap := NewTap(TapConfig{})
+	tap := newTap(TapConfig{})
 	b.SetBytes(int64(len(p)))
 	for b.Loop() {
 		tap.Reset(TapConfig{Family: gatehouse.FamilyEmbeddings})
@@ -267,7 +273,7 @@ func BenchmarkTapJSON1MB(b *testing.B) {
 
 func BenchmarkTapStream20(b *testing.B) {
 	chunk := []byte(`data: {"id":"chatcmpl-123","object":"chat.completion.chunk","created":1694268190,"model":"gpt-4o-mini","system_fingerprint":"fp_44709d6fcb","choices":[{"index":0,"delta":{"content":"Hello"},"logprobs":null,"finish_reason":null}],"usage":null}` + "\n\n")
-	tap := NewTap(TapConfig{})
+	tap := newTap(TapConfig{})
 	end := []byte(sse(usageFrame, "data: [DONE]"))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -73,6 +73,11 @@ func (service) CreateAlias(ctx context.Context, in *adminpb.CreateAliasRequest) 
 	return oneAlias(ctx)(api.From(ctx).PutAlias(ctx, aliasIn(given(in.Alias))))
 }
 
+// GetAlias implements adminpb.AdminServer.
+func (service) GetAlias(ctx context.Context, in *adminpb.GetAliasRequest) (*adminpb.Alias, error) {
+	return oneAlias(ctx)(api.From(ctx).GetAlias(ctx, in.Name))
+}
+
 // UpdateAlias implements adminpb.AdminServer.
 func (service) UpdateAlias(ctx context.Context, in *adminpb.UpdateAliasRequest) (*adminpb.Alias, error) {
 	a := aliasIn(given(in.Alias))
@@ -108,13 +113,21 @@ func (service) ListPrices(ctx context.Context, in *adminpb.ListPricesRequest) (*
 
 // CreatePrice implements adminpb.AdminServer.
 func (service) CreatePrice(ctx context.Context, in *adminpb.CreatePriceRequest) (*adminpb.Price, error) {
-	return one(ctx, price, func(p *gatehouse.Price) gatehouse.Revision { return p.Revision })(
-		api.From(ctx).PutPrice(ctx, priceIn(given(in.Price))))
+	return onePrice(ctx)(api.From(ctx).PutPrice(ctx, priceIn(given(in.Price))))
+}
+
+// GetPrice implements adminpb.AdminServer.
+func (service) GetPrice(ctx context.Context, in *adminpb.GetPriceRequest) (*adminpb.Price, error) {
+	return onePrice(ctx)(api.From(ctx).GetPrice(ctx, api.PathID(in.Id)))
 }
 
 // DeletePrice implements adminpb.AdminServer.
 func (service) DeletePrice(ctx context.Context, in *adminpb.DeletePriceRequest) (*adminpb.DeletePriceResponse, error) {
 	return &adminpb.DeletePriceResponse{}, api.From(ctx).DeletePrice(ctx, api.PathID(in.Id))
+}
+
+func onePrice(ctx context.Context) func(*gatehouse.Price, error) (*adminpb.Price, error) {
+	return one(ctx, price, func(p *gatehouse.Price) gatehouse.Revision { return p.Revision })
 }
 
 func price(p *gatehouse.Price) *adminpb.Price {

@@ -22,11 +22,21 @@ func (service) CreateCluster(ctx context.Context, in *adminpb.CreateClusterReque
 	return oneCluster(ctx)(api.From(ctx).PutCluster(ctx, &gatehouse.Cluster{Name: c.Name, Address: c.Address}))
 }
 
+// GetCluster implements adminpb.AdminServer.
+func (service) GetCluster(ctx context.Context, in *adminpb.GetClusterRequest) (*adminpb.Cluster, error) {
+	return oneCluster(ctx)(api.From(ctx).GetCluster(ctx, in.Name))
+}
+
 // UpdateCluster implements adminpb.AdminServer.
 func (service) UpdateCluster(ctx context.Context, in *adminpb.UpdateClusterRequest) (*adminpb.Cluster, error) {
 	c := given(in.Cluster)
 	fields(ctx, in.FieldMask.GetPaths())
 	return oneCluster(ctx)(api.From(ctx).PutCluster(ctx, &gatehouse.Cluster{Name: in.Name, Address: c.Address}))
+}
+
+// DeleteCluster implements adminpb.AdminServer.
+func (service) DeleteCluster(ctx context.Context, in *adminpb.DeleteClusterRequest) (*adminpb.DeleteClusterResponse, error) {
+	return &adminpb.DeleteClusterResponse{}, api.From(ctx).DeleteCluster(ctx, in.Name)
 }
 
 func oneCluster(ctx context.Context) func(*gatehouse.Cluster, error) (*adminpb.Cluster, error) {
@@ -43,6 +53,16 @@ func (service) ListGateways(ctx context.Context, in *adminpb.ListGatewaysRequest
 		return api.From(ctx).ListGateways(ctx, p)
 	}, member)
 	return &adminpb.ListGatewaysResponse{Gateways: all, NextPageToken: next}, err
+}
+
+// GetGateway implements adminpb.AdminServer. What a gateway reports has no
+// revision, so the answer has no ETag.
+func (service) GetGateway(ctx context.Context, in *adminpb.GetGatewayRequest) (*adminpb.Gateway, error) {
+	g, err := api.From(ctx).GetGateway(ctx, api.PathID(in.Id))
+	if err != nil {
+		return nil, err
+	}
+	return member(g), nil
 }
 
 // ForgetGateway implements adminpb.AdminServer.

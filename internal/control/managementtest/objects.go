@@ -166,11 +166,15 @@ func catalogue(t *testing.T, p *plane) {
 	wantField(t, "name", second(p.PutModel(p.ctx, model("a b"))))
 	wantField(t, "target", second(p.PutAlias(p.ctx, &gatehouse.Alias{Name: "a", Target: "none"})))
 	must[*gatehouse.Alias](t)(p.PutAlias(p.ctx, &gatehouse.Alias{Name: "a", Target: "org/m:1"}))
+	if got := must[*gatehouse.Alias](t)(p.GetAlias(p.ctx, "a")); got.Target != "org/m:1" || got.Revision.IsZero() {
+		t.Errorf("alias %+v", got)
+	}
 	wantField(t, "target", second(p.PutAlias(p.ctx, &gatehouse.Alias{Name: "b", Target: "a"})))
 	want(t, gatehouse.AlreadyExists, second(p.PutModel(p.ctx, model("a"))))
 	want(t, gatehouse.AlreadyExists, second(p.PutAlias(p.ctx, &gatehouse.Alias{Name: "org/m:1", Target: "org/m:1"})))
 	want(t, gatehouse.FailedPrecondition, p.DeleteModel(p.ctx, "org/m:1"))
 	ok(t, p.DeleteAlias(p.ctx, "a"))
+	want(t, gatehouse.NotFound, second(p.GetAlias(p.ctx, "a")))
 	ok(t, p.DeleteModel(p.ctx, "org/m:1"))
 	want(t, gatehouse.NotFound, p.DeleteModel(p.ctx, "org/m:1"))
 	must[*gatehouse.Model](t)(p.PutModel(p.ctx, model("org/m:1")))
@@ -208,7 +212,11 @@ func prices(t *testing.T, p *plane) {
 	if all, _, err := p.ListPrices(p.ctx, gatehouse.Page{}); err != nil || len(all) != 2 || all[1].ID != next.ID {
 		t.Errorf("prices %+v, %v", all, err)
 	}
+	if got := must[*gatehouse.Price](t)(p.GetPrice(p.ctx, next.ID)); got.Model != "m" || !got.Effective.Equal(next.Effective) {
+		t.Errorf("price %+v", got)
+	}
 	ok(t, p.DeletePrice(p.ctx, next.ID))
+	want(t, gatehouse.NotFound, second(p.GetPrice(p.ctx, next.ID)))
 }
 
 func clusters(t *testing.T, p *plane) {
@@ -221,6 +229,19 @@ func clusters(t *testing.T, p *plane) {
 		t.Errorf("clusters %+v", all)
 	}
 	want(t, gatehouse.NotFound, p.ForgetGateway(p.ctx, gatehouse.NewID()))
+	want(t, gatehouse.NotFound, second(p.GetGateway(p.ctx, gatehouse.NewID())))
+	if got := must[*gatehouse.Cluster](t)(p.GetCluster(p.ctx, "east")); got.Address != "east.example.com" {
+		t.Errorf("cluster %+v", got)
+	}
+	u := upstream()
+	u.Clusters = []string{"east"}
+	u = must[*gatehouse.Upstream](t)(p.PutUpstream(p.ctx, u))
+	want(t, gatehouse.FailedPrecondition, p.DeleteCluster(p.ctx, "east"))
+	ok(t, p.DeleteUpstream(p.ctx, u.ID))
+	ok(t, p.DeleteCluster(p.ctx, "east"))
+	want(t, gatehouse.NotFound, p.DeleteCluster(p.ctx, "east"))
+	want(t, gatehouse.NotFound, second(p.GetCluster(p.ctx, "east")))
+	must[*gatehouse.Cluster](t)(p.PutCluster(p.ctx, &gatehouse.Cluster{Name: "east"}))
 }
 
 func discovery(t *testing.T, p *plane) {

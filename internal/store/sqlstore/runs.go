@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"gatehouse"
-	"gatehouse/internal/store"
 )
 
 const (
@@ -110,6 +109,13 @@ func (t *tidier) note(keys []runKey) {
 	}
 }
 
+// later puts a chore back.
+func (t *tidier) later(c chore) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.due = append(t.due, c)
+}
+
 // take takes the next chore.
 func (t *tidier) take() (c chore, ok bool) {
 	t.mu.Lock()
@@ -145,14 +151,17 @@ func (s *Store) tidyDay(ctx context.Context, c chore) error {
 	for {
 		var seqs []int64
 		var merged run
-		err := s.View(ctx, func(x store.View) (err error) {
-			v := x.(*view)
+		// Usage must not wait for a reader behind those who ask long questions.
+		ran, err := s.idleView(ctx, func(v *view) (err error) {
 			if seqs, err = v.mergeable(c); err != nil || len(seqs) < 2 {
 				return err
 			}
 			merged, err = v.mergeRuns(c.runKey, seqs)
 			return err
 		})
+		if !ran {
+			s.tidier.later(c)
+		}
 		if err != nil || len(seqs) < 2 {
 			return err
 		}

@@ -163,6 +163,22 @@ func (s *Store) View(ctx context.Context, f func(store.View) error) error {
 	case <-s.quit:
 		return closed()
 	}
+	return s.snapshot(ctx, sess, func(v *view) error { return f(v) })
+}
+
+// idleView is View for work that can wait: it runs f only if a connection is
+// idle now, and tells whether it did.
+func (s *Store) idleView(ctx context.Context, f func(*view) error) (ran bool, err error) {
+	select {
+	case sess := <-s.readers:
+		return true, s.snapshot(ctx, sess, f)
+	default:
+		return false, nil
+	}
+}
+
+// snapshot runs f on a reader and gives it back.
+func (s *Store) snapshot(ctx context.Context, sess *session, f func(*view) error) error {
 	defer func() { s.readers <- sess }()
 	if _, err := sess.exec(query(s.d.BeginRead)); err != nil {
 		return failed(err)

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"fmt"
+
+	"gatehouse"
+)
+
+type teamCmd struct {
+	List   teamListCmd   `cmd:"" help:"List the teams that the management key reaches."`
+	Get    teamGetCmd    `cmd:"" help:"Show one team."`
+	Create teamCreateCmd `cmd:"" help:"Create a team."`
+	Update teamUpdateCmd `cmd:"" help:"Change what is given of a team and nothing else."`
+}
+
+type teamListCmd struct {
+	remote
+	paging
+}
+
+// Run lists teams.
+func (c *teamListCmd) Run(e *env) error {
+	return c.do(e, 0, func(s *session) error {
+		all, err := pages(s, c.paging, func(p gatehouse.Page) ([]*gatehouse.Team, string, error) { return s.ListTeams(s, p) })
+		if err != nil {
+			return err
+		}
+		return s.table("ID NAME BILLING STATE", each(all, func(t *gatehouse.Team) []string {
+			return []string{t.ID.String(), t.Name, string(t.Billing), teamState(t)}
+		}))
+	})
+}
+
+func teamState(t *gatehouse.Team) string {
+	if t.Blocked {
+		return "blocked"
+	}
+	return "active"
+}
+
+func teamPairs(t *gatehouse.Team) []string {
+	return []string{"id", t.ID.String(), "name", t.Name, "billing", string(t.Billing), "state", teamState(t),
+		"created", clock(t.CreateTime, ""), "revision", t.Revision.String()}
+}
+
+type teamGetCmd struct {
+	remote
+	ID gatehouse.ID `arg:"" optional:"" help:"The team's id. Default: the management key's own team."`
+}
+
+// Run shows a team.
+func (c *teamGetCmd) Run(e *env) error {
+	return c.do(e, 0, func(s *session) error {
+		if c.ID.IsZero() {
+			self, err := s.Self(s)
+			if err != nil {
+				return err
+			}
+			c.ID = self.TeamID
+		}
+		t, err := s.GetTeam(s, c.ID)
+		if err != nil {
+			return err
+		}
+		return s.record(teamPairs(t)...)
+	})
+}
+
+type teamCreateCmd struct {
+	remote
+	Name string `arg:"" help:"What to call it."`
+}
+
+// Run creates a team.
+func (c *teamCreateCmd) Run(e *env) error {
+	return c.do(e, 0, func(s *session) error {
+		t, err := s.CreateTeam(s, c.Name)
+		if err != nil {
+			return err
+		}
+		return s.record(teamPairs(t)...)
+	})
+}
+
+type teamUpdateCmd struct {
+	remote
+	ID      gatehouse.ID `arg:"" help:"The team's id."`
+	Name    *string      `help:"New name." placeholder:"TEXT"`
+	Billing *string      `help:"metering, prepaid or postpaid." placeholder:"MODE"`
+	Block   bool         `help:"Refuse all its keys until unblocked." xor:"switch"`
+	Unblock bool         `help:"Accept its keys again." xor:"switch"`
+}
+
+// Run updates a team.
+func (c *teamUpdateCmd) Run(e *env) error {
+	return c.do(e, 0, func(s *session) error {
+		u := gatehouse.TeamUpdate{ID: c.ID, Name: opt(c.Name), Blocked: gatehouse.Opt[bool]{Set: c.Block || c.Unblock, Value: c.Block}}
+		if c.Billing != nil {
+			u.Billing = gatehouse.Some(gatehouse.BillingMode(*c.Billing))
+		}
+		if u == (gatehouse.TeamUpdate{ID: c.ID}) {
+			return something(nil)
+		}
+		t, err := s.UpdateTeam(s, u)
+		if err != nil {
+			return err
+		}
+		return s.record(teamPairs(t)...)
+	})
+}
+
+type usersCmd struct {
+	List   usersListCmd   `cmd:"" help:"List the people of a team."`
+	Create usersCreateCmd `cmd:"" help:"Add a person to a team."`
+	Update usersUpdateCmd `cmd:"" help:"Change what is given of a person and nothing else."`
+}
+
+type usersListCmd struct {
+	remote
+	paging
+	Team gatehouse.ID `help:"Team. Default: the management key's own." placeholder:"ID"`
+}
+
+// Run lists users.
+func (c *usersListCmd) Run(e *env) error {
+	return c.do(e, 0, func(s *session) error {
+		all, err := pages(s, c.paging, func(p gatehouse.Page) ([]*gatehouse.User, string, error) { return s.ListUsers(s, c.Team, p) })
+		if err != nil {
+			return err
+		}
+		return s.table("ID NAME EMAIL", each(all, userRow))
+	})
+}
+
+func userRow(u *gatehouse.User) []string { return []string{u.ID.String(), personName(u), u.Email} }
+
+func personName(u *gatehouse.User) string {
+	switch {
+	case u.GivenName == "":
+		return u.FamilyName
+	case u.FamilyName == "":
+		return u.GivenName
+	}
+	return fmt.Sprintf("%s %s", u.GivenName, u.FamilyName)
+}
+
+type usersCreateCmd struct {
+	remote
+	Team   gatehouse.ID `help:"Team. Default: the management key's own." placeholder:"ID"`
+	Given  string       `help:"Given name." placeholder:"TEXT"`
+	Family string       `help:"Family name." placeholder:"TEXT"`
+	Email  string       `help:"E-mail address." placeholder:"ADDRESS"`
+	Image  string       `help:"Picture." placeholder:"URL"`
+}
+
+// Run creates a user.
+func (c *usersCreateCmd) Run(e *env) error {
+	return c.do(e, 0, func(s *session) error {
+		u, err := s.CreateUser(s, &gatehouse.User{TeamID: c.Team, GivenName: c.Given, FamilyName: c.Family, Email: c.Email, ProfileImage: c.Image})
+		if err != nil {
+			return err
+		}
+		return s.table("ID NAME EMAIL", [][]string{userRow(u)})
+	})
+}
+
+type usersUpdateCmd struct {
+	remote
+	ID     gatehouse.ID `arg:"" help:"The user's id."`
+	Given  *string      `help:"Given name." placeholder:"TEXT"`
+	Family *string      `help:"Family name." placeholder:"TEXT"`
+	Email  *string      `help:"E-mail address." placeholder:"ADDRESS"`
+	Image  *string      `help:"Picture." placeholder:"URL"`
+}
+
+// Run updates a user.
+func (c *usersUpdateCmd) Run(e *env) error {
+	return c.do(e, 0, func(s *session) error {
+		up := gatehouse.UserUpdate{ID: c.ID, GivenName: opt(c.Given), FamilyName: opt(c.Family), Email: opt(c.Email), ProfileImage: opt(c.Image)}
+		if up == (gatehouse.UserUpdate{ID: c.ID}) {
+			return something(nil)
+		}
+		u, err := s.UpdateUser(s, up)
+		if err != nil {
+			return err
+		}
+		return s.table("ID NAME EMAIL", [][]string{userRow(u)})
+	})
+}
