@@ -327,6 +327,61 @@ func TestTimesAreReadAsPeopleGiveThem(t *testing.T) {
 	}
 }
 
+// The limit that is set is the limit that was asked for, or none is set.
+func TestALimitThatDoesNotFitIsRefused(t *testing.T) {
+	for _, args := range [][]string{
+		{"keys", "create", "--name", "x", "--qps", "2147483648"}, {"keys", "create", "--name", "x", "--qpm", "99999999999999999999"},
+		{"keys", "update", uuid, "--qpm", "2147483648"}, {"management-keys", "create", "--name", "x", "--max-qps", "4294967297"},
+		{"keys", "create", "--name", "x", "--tpm", "9223372036854775808"}, {"keys", "create", "--name", "x", "--qps", "0"},
+	} {
+		r := gatehouseRun(t, "", args...)
+		if flag := args[len(args)-2]; r.code != exitUsage || !strings.Contains(r.stderr, flag+": ") {
+			t.Errorf("%v: exit %d, %s", args, r.code, r.stderr)
+		}
+	}
+	var q amount[int32]
+	if err := q.UnmarshalText([]byte("2147483647")); err != nil || q.n != 1<<31-1 {
+		t.Errorf("the largest limit: %d, %v", q.n, err)
+	}
+}
+
+const uuid = "00000000-0000-0000-0000-00000000abcd"
+
+func TestAnAddressIsARangeOfOne(t *testing.T) {
+	for text, want := range map[string]string{
+		"10.0.0.0/8": "10.0.0.0/8", "192.0.2.7": "192.0.2.7/32", "2001:db8::1": "2001:db8::1/128", "2001:db8::/32": "2001:db8::/32",
+	} {
+		var o origin
+		if err := o.UnmarshalText([]byte(text)); err != nil || ranges(prefixes([]origin{o})) != want {
+			t.Errorf("%s is %s, %v", text, ranges(prefixes([]origin{o})), err)
+		}
+	}
+	for _, bad := range []string{"", "10.0.0", "10.0.0.0/33", "example.com", "fe80::1%eth0"} {
+		if new(origin).UnmarshalText([]byte(bad)) == nil {
+			t.Errorf("%q is an address", bad)
+		}
+	}
+}
+
+// A cluster is there as long as somebody serves in it.
+func TestAClusterWithAGatewayStays(t *testing.T) {
+	start(t)
+	var list struct{ Gateways []struct{ ID string } }
+	for deadline := time.Now().Add(20 * time.Second); len(list.Gateways) == 0; time.Sleep(20 * time.Millisecond) {
+		if check(t, json.Unmarshal([]byte(must(t, "gateways", "list", "--json")), &list)); time.Now().After(deadline) {
+			t.Fatal("no gateway after 20 s")
+		}
+	}
+	id := list.Gateways[0].ID
+	if out := must(t, "gateways", "get", id); !regexp.MustCompile(`(?m)^id +` + id + `\ncluster +local$`).MatchString(out) {
+		t.Errorf("the gateway is shown as\n%s", out)
+	}
+	if r := gatehouseRun(t, "", "clusters", "delete", "local"); r.code != exitConflict || !strings.Contains(r.stderr, id) {
+		t.Errorf("exit %d: %s", r.code, r.stderr)
+	}
+	must(t, "clusters", "get", "local")
+}
+
 // A terminal must not obey what somebody called a key.
 func TestNamesCannotSpeakToTheTerminal(t *testing.T) {
 	for _, r := range "\x1b\n\u009b\u202e\x00" {

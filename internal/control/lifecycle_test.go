@@ -158,6 +158,60 @@ func TestAGatewayThatServesIsNotForgotten(t *testing.T) {
 	wantCode(t, gatehouse.NotFound, h.root().ForgetGateway(t.Context(), gw))
 }
 
+// A cluster goes once nobody may serve in it, and its members can be looked up
+// for as long as they are listed.
+func TestAClusterWithMembersStays(t *testing.T) {
+	h := open(t)
+	gw := gatehouse.NewID()
+	h.join(t, gw, gatehouse.Revision{})
+	g, err := h.root().GetGateway(t.Context(), gw)
+	if err != nil || g.ID != gw || g.Forgotten {
+		t.Fatalf("gateway %+v, %v", g, err)
+	}
+	if _, err := h.root().PutCluster(t.Context(), &gatehouse.Cluster{Name: g.Cluster}); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, gatehouse.FailedPrecondition, h.root().DeleteCluster(t.Context(), g.Cluster))
+	h.clock.advance(time.Minute)
+	wantCode(t, gatehouse.FailedPrecondition, h.root().DeleteCluster(t.Context(), g.Cluster))
+	if err := h.root().ForgetGateway(t.Context(), gw); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.root().DeleteCluster(t.Context(), g.Cluster); err != nil {
+		t.Fatal(err)
+	}
+	if e := h.newest(t); e.Action != "cluster.deleted" || e.Operation != string(gatehouse.DeleteCluster) {
+		t.Errorf("leaf %+v", e)
+	}
+	if g, err = h.root().GetGateway(t.Context(), gw); err != nil || !g.Forgotten {
+		t.Errorf("a forgotten gateway is shown as %+v, %v", g, err)
+	}
+	if e := h.newest(t); e.Action != "gateway.read" || e.Subject != gw.String() {
+		t.Errorf("leaf %+v", e)
+	}
+}
+
+// The answer about one key says when it was last used, whether it was read or
+// changed: a script that changes it need not ask again.
+func TestAChangedKeyShowsItsLastUse(t *testing.T) {
+	h := open(t)
+	m := h.key(t)
+	at := h.clock.Now().UTC().Truncate(time.Second)
+	err := h.store.Work(t.Context(), func(w store.Work) error {
+		return w.TouchKeys([]store.LastUse{{KeyID: m.Key.ID, Last4: m.Key.Last4(), Time: at}})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := h.root().UpdateKey(t.Context(), gatehouse.KeyUpdate{ID: m.Key.ID, Name: gatehouse.Some("y")})
+	if err != nil || !got.Key.Secrets[0].LastUse.Equal(at) {
+		t.Errorf("last used %+v, %v", got.Key, err)
+	}
+	if read, err := h.root().GetKey(t.Context(), m.Key.ID); err != nil || !read.Secrets[0].LastUse.Equal(at) {
+		t.Errorf("last used %+v, %v", read, err)
+	}
+}
+
 func TestADeletedTeamsKeysProveNothing(t *testing.T) {
 	h := open(t)
 	team, err := h.root().CreateTeam(t.Context(), "gone")

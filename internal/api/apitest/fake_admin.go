@@ -104,6 +104,24 @@ func (f *Fake) PutModel(ctx context.Context, m *gatehouse.Model) (*gatehouse.Mod
 	return gatehouse.Overlay(stored, m, f.call.Fields), nil
 }
 
+// GetAlias implements gatehouse.Catalogue. Any name but "none" is found.
+func (f *Fake) GetAlias(_ context.Context, name string) (*gatehouse.Alias, error) {
+	if name == "none" {
+		return nil, missing("alias")
+	}
+	return &gatehouse.Alias{Name: name, Target: "grok-4", Fallbacks: []string{"grok-3"}, Revision: rev}, nil
+}
+
+// GetPrice implements gatehouse.Prices.
+func (f *Fake) GetPrice(_ context.Context, id gatehouse.ID) (*gatehouse.Price, error) {
+	if id != KeyID {
+		return nil, missing("price")
+	}
+	return &gatehouse.Price{
+		ID: KeyID, Model: "grok-4", Effective: Now, Units: map[string]gatehouse.Ticks{"Prompt text tokens": 30000}, Source: "operator", Revision: rev,
+	}, nil
+}
+
 // PutPrice implements gatehouse.Prices.
 func (f *Fake) PutPrice(_ context.Context, p *gatehouse.Price) (*gatehouse.Price, error) {
 	p.ID, p.Revision = KeyID, rev
@@ -112,8 +130,31 @@ func (f *Fake) PutPrice(_ context.Context, p *gatehouse.Price) (*gatehouse.Price
 }
 
 // ListGateways implements gatehouse.Fleet.
-func (f *Fake) ListGateways(context.Context, gatehouse.Page) ([]*gatehouse.Gateway, string, error) {
-	return []*gatehouse.Gateway{{ID: KeyID, Cluster: "local", Version: "1.0", Joined: Now, LastSeen: Now, Enforced: rev}}, "", nil
+func (f *Fake) ListGateways(ctx context.Context, _ gatehouse.Page) ([]*gatehouse.Gateway, string, error) {
+	g, err := f.GetGateway(ctx, KeyID)
+	return []*gatehouse.Gateway{g}, "", err
+}
+
+// GetGateway implements gatehouse.Fleet.
+func (f *Fake) GetGateway(_ context.Context, id gatehouse.ID) (*gatehouse.Gateway, error) {
+	if id != KeyID {
+		return nil, missing("gateway")
+	}
+	return &gatehouse.Gateway{ID: KeyID, Cluster: "local", Version: "1.0", Joined: Now, LastSeen: Now, Enforced: rev}, nil
+}
+
+// GetCluster implements gatehouse.Fleet. Any name is found.
+func (f *Fake) GetCluster(_ context.Context, name string) (*gatehouse.Cluster, error) {
+	return &gatehouse.Cluster{Name: name, Address: name + ".example.com", Revision: rev}, nil
+}
+
+// DeleteCluster implements gatehouse.Fleet. "local" has a gateway.
+func (f *Fake) DeleteCluster(_ context.Context, name string) error {
+	if name == "local" {
+		return gatehouse.Errorf(gatehouse.FailedPrecondition, "gateway %s is a member of it", KeyID)
+	}
+	f.commit()
+	return nil
 }
 
 // TeamModels implements gatehouse.Discovery.
