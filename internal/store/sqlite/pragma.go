@@ -31,12 +31,14 @@ func pragmas(readonly bool) []pragma {
 		{"trusted_schema", "off", "0"},
 		{"cell_size_check", "on", "1"},
 		{"temp_store", "memory", "2"},
-		{"cache_size", "-8192", "-8192"}, // 8 MiB each
 	}
+	// What a connection caches is beside Go's heap and stays. The writer touches
+	// the same index pages again and again; a reader's pages are as near in the
+	// system's cache.
 	if readonly {
-		out = append(out, pragma{"query_only", "on", "1"})
+		return append(out, pragma{"cache_size", "-1024", "-1024"}, pragma{"query_only", "on", "1"})
 	}
-	return out
+	return append(out, pragma{"cache_size", "-4096", "-4096"})
 }
 
 // assert reads every setting back: a typing error in a connection string is
