@@ -181,8 +181,8 @@ type Gateway struct {
 
 // Rate prices a vector unit by unit. long reports that the long-context prices
 // applied. ok is false when a unit that is not zero has no price, or when the
-// total would overflow: the request is then recorded as unpriced and re-rated
-// once the price is known.
+// total would overflow: the request is then recorded as unpriced, with what it
+// used, so that it can be rated later.
 func (p *Price) Rate(u Usage, tier string) (costs Costs, long, ok bool) {
 	long = p.LongThreshold > 0 && u.Prompt() > p.LongThreshold
 	ok = true

@@ -140,8 +140,8 @@ type UsageRecord struct {
 	ServiceTier   string            `json:"serviceTier,omitempty"`
 	FirstByte     time.Duration     `json:"firstByte"` // from admission; 0 when none came
 	Latency       time.Duration     `json:"latency"`
-	UpstreamUsage string            `json:"upstreamUsage,omitempty"` // the provider's own usage object, for re-rating
+	UpstreamUsage string            `json:"upstreamUsage,omitempty"` // the provider's own usage object, verbatim
 	Costs         Costs             `json:"costs"`                   // set by rating, at ingest
-	Unpriced      bool              `json:"unpriced,omitempty"`      // some unit had no price: re-rate when it has one
+	Unpriced      bool              `json:"unpriced,omitempty"`      // some unit had no price; the units are kept
 	PriceRevision Revision          `json:"priceRevision"`           // of the price that rated it
 }
