@@ -192,3 +192,37 @@ func Grant(in *authmgmt.Grant) *gatehouse.Grant {
 	}
 	return out
 }
+
+// KeyMembers are what both shapes of a key have: xAI's and our own. Limits are
+// pointers, since an absent limit clears and a zero is refused.
+type KeyMembers struct {
+	Name       string
+	ACL        []string
+	QPS, QPM   *int32
+	TPM        *int64
+	Disabled   bool
+	ExpireTime *timestamppb.Timestamp
+}
+
+// Set takes one masked member of an update over; false when it is none of these.
+func (k KeyMembers) Set(up *gatehouse.KeyUpdate, name string) bool {
+	switch name {
+	case "name":
+		up.Name = gatehouse.Some(k.Name)
+	case "acl_strings":
+		up.ACL = gatehouse.Some(gatehouse.ACL(k.ACL))
+	case "qps":
+		up.QPS = gatehouse.Some(Limit(k.QPS))
+	case "qpm":
+		up.QPM = gatehouse.Some(Limit(k.QPM))
+	case "tpm":
+		up.TPM = gatehouse.Some(Limit(k.TPM))
+	case "disabled":
+		up.Disabled = gatehouse.Some(k.Disabled)
+	case "expire_time":
+		up.ExpireTime = gatehouse.Some(Time(k.ExpireTime))
+	default:
+		return false
+	}
+	return true
+}

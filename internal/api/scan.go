@@ -32,16 +32,6 @@ type member struct {
 	value *node
 }
 
-// find returns the value of a member, nil when it is absent.
-func (n *node) find(name string) *node {
-	for _, m := range n.members {
-		if m.name == name {
-			return m.value
-		}
-	}
-	return nil
-}
-
 // drop removes a member.
 func (n *node) drop(name string) {
 	for i, m := range n.members {

@@ -15,7 +15,6 @@
 package audit
 
 import (
-	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
@@ -76,11 +75,6 @@ func appendLeafMessage(b []byte, index int64, leafHash [32]byte) []byte {
 	b = append(b, leafDomain...)
 	b = binary.BigEndian.AppendUint64(b, uint64(index))
 	return append(b, leafHash[:]...)
-}
-
-// VerifyLeaf checks a leaf's signature.
-func VerifyLeaf(pub ed25519.PublicKey, index int64, leafHash [32]byte, signature []byte) bool {
-	return len(pub) == ed25519.PublicKeySize && ed25519.Verify(pub, LeafMessage(index, leafHash), signature)
 }
 
 // saltLen is fixed: the commitment concatenates salt and value, and only a

@@ -201,14 +201,6 @@ func (x *exchange) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// buffered is how much of the body can be read without waiting, roughly.
-func (x *exchange) buffered() int {
-	if x.c == nil {
-		return 0
-	}
-	return x.c.br.Buffered()
-}
-
 // release ends the exchange. The connection is kept only when the answer was
 // read to its end and nothing follows it.
 func (x *exchange) release() {

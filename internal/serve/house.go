@@ -133,21 +133,14 @@ const checkpointEvery = 5 * time.Second
 // checkpoints signs the log's head until ctx ends, and once more then.
 func (h *house) checkpoints(ctx context.Context) {
 	var last int64
-	tick := time.NewTicker(checkpointEvery)
-	defer tick.Stop()
-	for done := false; !done; {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			done = true
-		}
+	every(ctx, checkpointEvery, func() {
 		size, err := h.checkpoint(last)
 		if err != nil {
 			h.log.Error("no checkpoint of the audit log", "err", err)
-			continue
+			return
 		}
 		last = size
-	}
+	})
 }
 
 // checkpoint stores a signed head in the database and beside it, when the log

@@ -51,19 +51,7 @@ func (l *logWriter) Flush() {
 }
 
 // keep flushes until ctx ends, and once more then.
-func (l *logWriter) keep(ctx context.Context) {
-	tick := time.NewTicker(logEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			l.Flush()
-		case <-ctx.Done():
-			l.Flush()
-			return
-		}
-	}
-}
+func (l *logWriter) keep(ctx context.Context) { every(ctx, logEvery, l.Flush) }
 
 // prompt is a handler that does not let warnings wait.
 type prompt struct {

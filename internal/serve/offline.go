@@ -35,8 +35,8 @@ func Recover(ctx context.Context, cfg Config, log *slog.Logger) (control.Bootstr
 	return out, err
 }
 
-// WriteBootstrap keeps what a first start made where only its owner reads it.
-func WriteBootstrap(path string, b control.Bootstrapped) error {
+// writeBootstrap keeps what a first start made where only its owner reads it.
+func writeBootstrap(path string, b control.Bootstrapped) error {
 	text, err := json.Marshal(map[string]string{
 		"team_id": b.TeamID.String(), "user_id": b.UserID.String(), "management_key": b.Token.Reveal(),
 	})

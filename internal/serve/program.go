@@ -117,6 +117,20 @@ func (p *program) loop(name string, f func(context.Context)) {
 	})
 }
 
+// every runs f at intervals until ctx ends, and once more then.
+func every(ctx context.Context, interval time.Duration, f func()) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for done := false; !done; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			done = true
+		}
+		f()
+	}
+}
+
 func (p *program) stop() error {
 	end := time.Now().Add(drainTime)
 	var errs []error
@@ -206,7 +220,7 @@ func (p *program) keepBootstrap(b control.Bootstrapped) error {
 	if p.cfg.Bootstrap == "" {
 		return nil
 	}
-	if err := WriteBootstrap(p.cfg.Bootstrap, b); err != nil {
+	if err := writeBootstrap(p.cfg.Bootstrap, b); err != nil {
 		return fmt.Errorf("bootstrap file: %w", err)
 	}
 	return nil
@@ -297,31 +311,23 @@ func (p *program) dataPlane(registry prometheus.Registerer) (*gateway.Gateway, e
 		return nil, err
 	}
 	p.later("gateway", gw.Close)
-	p.loop("last use", func(ctx context.Context) { p.lastUse(ctx, gw) })
+	p.loop("last use", func(ctx context.Context) { every(ctx, lastUseEvery, func() { p.lastUse(gw) }) })
 	return gw, nil
 }
 
 // lastUseEvery is how far "last used" may lag.
 const lastUseEvery = 10 * time.Second
 
-// lastUse writes down when keys were last used, and once more at the end.
-func (p *program) lastUse(ctx context.Context, gw *gateway.Gateway) {
-	tick := time.NewTicker(lastUseEvery)
-	defer tick.Stop()
-	for done := false; !done; {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			done = true
+// lastUse writes down when keys were last used.
+func (p *program) lastUse(gw *gateway.Gateway) {
+	for chunk := range slices.Chunk(gw.Used(), 500) {
+		uses := make([]store.LastUse, len(chunk))
+		for i, u := range chunk {
+			uses[i] = store.LastUse(u)
 		}
-		for chunk := range slices.Chunk(gw.Used(), 500) {
-			uses := make([]store.LastUse, len(chunk))
-			for i, u := range chunk {
-				uses[i] = store.LastUse(u)
-			}
-			if err := p.store.Work(context.WithoutCancel(ctx), func(w store.Work) error { return w.TouchKeys(uses) }); err != nil {
-				p.log.Error("last use was not written", "err", err)
-			}
+		// Without a deadline: the last round runs while the program stops.
+		if err := p.store.Work(context.Background(), func(w store.Work) error { return w.TouchKeys(uses) }); err != nil {
+			p.log.Error("last use was not written", "err", err)
 		}
 	}
 }

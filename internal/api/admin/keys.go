@@ -62,8 +62,9 @@ func (service) UpdateApiKey(ctx context.Context, in *adminpb.UpdateApiKeyRequest
 	r, k := api.From(ctx), given(in.ApiKey)
 	up := gatehouse.KeyUpdate{ID: api.PathID(in.ApiKeyId), IfMatch: r.Call.IfMatch}
 	var bad gatehouse.Violations
+	shared := api.KeyMembers{Name: k.Name, ACL: k.AclStrings, QPS: k.Qps, QPM: k.Qpm, TPM: k.Tpm, Disabled: k.Disabled, ExpireTime: k.ExpireTime}
 	for _, name := range in.FieldMask.GetPaths() {
-		if !setShared(&up, name, k) {
+		if !shared.Set(&up, name) {
 			setOwn(&up, name, k, &bad)
 		}
 	}
@@ -71,29 +72,6 @@ func (service) UpdateApiKey(ctx context.Context, in *adminpb.UpdateApiKeyRequest
 		return nil, err
 	}
 	return minted(r)(r.UpdateKey(ctx, up))
-}
-
-// setShared takes over a member that xAI's ApiKey has too.
-func setShared(up *gatehouse.KeyUpdate, name string, k *adminpb.ApiKey) bool {
-	switch name {
-	case "name":
-		up.Name = gatehouse.Some(k.Name)
-	case "acl_strings":
-		up.ACL = gatehouse.Some(gatehouse.ACL(k.AclStrings))
-	case "qps":
-		up.QPS = gatehouse.Some(api.Limit(k.Qps))
-	case "qpm":
-		up.QPM = gatehouse.Some(api.Limit(k.Qpm))
-	case "tpm":
-		up.TPM = gatehouse.Some(api.Limit(k.Tpm))
-	case "disabled":
-		up.Disabled = gatehouse.Some(k.Disabled)
-	case "expire_time":
-		up.ExpireTime = gatehouse.Some(api.Time(k.ExpireTime))
-	default:
-		return false
-	}
-	return true
 }
 
 // setOwn takes over a member that only this face has.

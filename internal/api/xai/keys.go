@@ -65,31 +65,12 @@ func (auth) UpdateApiKey(ctx context.Context, in *authmgmt.UpdateApiKeyRequest) 
 		return nil, gatehouse.Violations{{Field: "apiKey.apiKeyId", Problem: "is required on this path"}}.Err()
 	}
 	up := gatehouse.KeyUpdate{ID: keyID(r, in.TeamId, id), TeamID: r.Call.TeamID, IfMatch: r.Call.IfMatch}
+	k := in.ApiKey
+	members := api.KeyMembers{Name: k.Name, ACL: k.AclStrings, QPS: k.Qps, QPM: k.Qpm, TPM: k.Tpm, Disabled: k.Disabled, ExpireTime: k.ExpireTime}
 	for _, name := range in.FieldMask.GetPaths() {
-		set(&up, name, in.ApiKey)
+		members.Set(&up, name) // the kit has made sure that the mask names no others
 	}
 	return minted(r)(r.UpdateKey(ctx, up))
-}
-
-// set takes one masked member of an update over. The kit has made sure that
-// the mask names no others.
-func set(up *gatehouse.KeyUpdate, name string, k *authmgmt.ApiKey) {
-	switch name {
-	case "name":
-		up.Name = gatehouse.Some(k.Name)
-	case "acl_strings":
-		up.ACL = gatehouse.Some(gatehouse.ACL(k.AclStrings))
-	case "qps":
-		up.QPS = gatehouse.Some(api.Limit(k.Qps))
-	case "qpm":
-		up.QPM = gatehouse.Some(api.Limit(k.Qpm))
-	case "tpm":
-		up.TPM = gatehouse.Some(api.Limit(k.Tpm))
-	case "disabled":
-		up.Disabled = gatehouse.Some(k.Disabled)
-	case "expire_time":
-		up.ExpireTime = gatehouse.Some(api.Time(k.ExpireTime))
-	}
 }
 
 // RotateApiKey implements authmgmt.AuthManagementServer.
