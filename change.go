@@ -56,6 +56,8 @@ const (
 	KindPrice         Kind = "price"
 	KindCluster       Kind = "cluster"
 	KindGateway       Kind = "gateway"
+	KindJoinToken     Kind = "join_token"
+	KindMembership    Kind = "membership"
 	KindInstallation  Kind = "installation"
 )
 

@@ -20,12 +20,16 @@ var floors = []struct {
 	why   string // what breaks when something lower imports it
 }{
 	{"internal/store/storetest", 35, "the suite drives any implementation of the store's contract"},
+	{"internal/store/postgres", 34, "a driver: named only by serve and by tests, so that no rule depends on an engine"},
 	{"internal/store/sqlite", 34, "a driver: named only by serve and by tests, so that no rule depends on an engine"},
 	{"internal/store/sqlstore", 33, "SQL shared by the drivers: whoever imports it knows there is a database"},
 	{"internal/store", 20, "the contract of the truth; it knows no engine"},
 	{"internal/secret", 10, "keys and seals: no I/O but its own files"},
 	{"internal/audit", 10, "leaf format and proofs: an offline verifier needs nothing else"},
 	{"internal/llm", 10, "wire knowledge without connections"},
+	{"internal/limit/limittest", 16, "the suite drives any authority"},
+	{"internal/limit/valkey", 34, "a driver: named only by serve and by tests"},
+	{"internal/engine", 5, "starts real servers for tests; nothing that runs imports it"},
 	{"internal/limit", 10, "arithmetic without I/O and clock, so that it can be simulated"},
 	{"internal/catalogue", 10, "shipped data"},
 	{"gen/admin", 12, "generated wire types that embed others"},
@@ -34,11 +38,13 @@ var floors = []struct {
 	{"internal/feed/feedtest", 36, "the suite drives any feed over a real store"},
 	{"internal/feed", 30, "the tail of changes and the replica: reads the store's contract"},
 	{"internal/meter", 30, "journal, ingest, analysis: writes through the store's contract"},
+	{"internal/fleet", 40, "a gateway's side of the wire to control: carries feed, usage and limits"},
 	{"internal/control/managementtest", 60, "the suite drives control and the client alike"},
 	{"internal/control", 50, "use-cases: what may happen and to whom"},
 	{"internal/gateway", 50, "the data plane: must be able to run without control, a store or an API"},
 	{"internal/api/xai", 65, "a face: translates and nothing else"},
 	{"internal/api/admin", 65, "a face: translates and nothing else"},
+	{"internal/api/fleet", 65, "a face: what gateways in other processes talk to"},
 	{"internal/api/apitest", 45, "a stand-in for control, for tests of faces"},
 	{"internal/api", 40, "the edge kit that faces share"},
 	{"internal/simulate", 60, "an upstream, seen from outside"},
@@ -53,7 +59,7 @@ var floors = []struct {
 // netHTTP and databaseSQL are who may speak HTTP and SQL: everybody else would
 // be a rule in a handler, or a query outside the store.
 var (
-	netHTTP = []string{"internal/api", "internal/gateway", "internal/llm", "client", "internal/feed", "internal/meter",
+	netHTTP = []string{"internal/api", "internal/gateway", "internal/llm", "client", "internal/feed", "internal/fleet", "internal/meter",
 		"internal/simulate", "internal/serve", "cmd/", "conformance", "bench", "verify", "gen"}
 	databaseSQL = []string{"internal/store/"}
 )

@@ -309,6 +309,30 @@ type Fleet interface {
 	ForgetGateway(context.Context, ID) error
 }
 
+// NewJoinToken is what a caller may say about a join token. Lifetime zero is a
+// day, Uses zero is one.
+type NewJoinToken struct {
+	Cluster  string
+	Lifetime time.Duration
+	Uses     int
+}
+
+// MintedJoinToken carries the token, shown this once.
+type MintedJoinToken struct {
+	Token  *JoinToken
+	Secret Token
+}
+
+// JoinTokens manages what makes a process a gateway.
+type JoinTokens interface {
+	CreateJoinToken(context.Context, NewJoinToken) (MintedJoinToken, error)
+	// ListJoinTokens leaves out revoked ones, and shows expired and used-up ones.
+	ListJoinTokens(context.Context, Page) ([]*JoinToken, string, error)
+	GetJoinToken(context.Context, ID) (*JoinToken, error)
+	// RevokeJoinToken ends it. Gateways that joined by it stay members.
+	RevokeJoinToken(context.Context, ID) error
+}
+
 // TeamModels is what GET /auth/teams/{id}/models shows of one cluster.
 type TeamModels struct {
 	Cluster string

@@ -70,6 +70,11 @@ const (
 	ListGateways  Operation = "ListGateways"
 	GetGateway    Operation = "GetGateway"
 	ForgetGateway Operation = "ForgetGateway"
+
+	CreateJoinToken Operation = "CreateJoinToken"
+	ListJoinTokens  Operation = "ListJoinTokens"
+	GetJoinToken    Operation = "GetJoinToken"
+	RevokeJoinToken Operation = "RevokeJoinToken"
 )
 
 // OperationInfo says what a scope opens.
@@ -136,6 +141,10 @@ var Operations = []OperationInfo{
 	{ListGateways, "GET", "/admin/v1/gateways", true},
 	{GetGateway, "GET", "/admin/v1/gateways/{id}", true},
 	{ForgetGateway, "DELETE", "/admin/v1/gateways/{id}", true},
+	{CreateJoinToken, "POST", "/admin/v1/join-tokens", true},
+	{ListJoinTokens, "GET", "/admin/v1/join-tokens", true},
+	{GetJoinToken, "GET", "/admin/v1/join-tokens/{id}", true},
+	{RevokeJoinToken, "DELETE", "/admin/v1/join-tokens/{id}", true},
 }
 
 const managementACL = "team-token:endpoint:"

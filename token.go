@@ -20,6 +20,8 @@ type Plane byte
 const (
 	Inference  Plane = 'k' // gthk_: the gateway
 	Management Plane = 'm' // gthm_: the management API
+	Join       Plane = 'j' // gthj_: makes a process a gateway of a cluster, a limited number of times
+	Member     Plane = 'n' // gthn_: what a gateway that has joined shows to control; it never leaves the two
 )
 
 // Lengths in characters of the parts of a token, and the alphabet they are
@@ -90,7 +92,7 @@ func ParseToken(brand, s string) (Token, error) {
 		return bad("length")
 	}
 	plane := Plane(s[n-2])
-	if s[:len(brand)] != brand || s[n-1] != '_' || (plane != Inference && plane != Management) {
+	if s[:len(brand)] != brand || s[n-1] != '_' || !plane.valid() {
 		return bad("prefix")
 	}
 	for i := n; i < len(s); i++ {
@@ -164,6 +166,8 @@ func (t Token) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // MarshalText redacts, and with it JSON.
 func (t Token) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+func (p Plane) valid() bool { return p == Inference || p == Management || p == Join || p == Member }
 
 func prefix(brand string, plane Plane) string { return brand + string(plane) + "_" }
 

@@ -106,6 +106,11 @@ type CatalogueView interface {
 	Cluster(name string) (*gatehouse.Cluster, error)
 	Clusters() ([]*gatehouse.Cluster, error)
 	Gateways() ([]*gatehouse.Gateway, error)
+	// JoinToken and Membership return tombstones too.
+	JoinToken(id gatehouse.ID) (*gatehouse.JoinToken, error)
+	// JoinTokens lists by (create time, id), revoked ones left out.
+	JoinTokens(after Cursor, limit int) ([]*gatehouse.JoinToken, error)
+	Membership(gateway gatehouse.ID) (*gatehouse.Membership, error)
 }
 
 // AuditView reads the audit log.
@@ -230,7 +235,10 @@ type Tx interface {
 	PutAlias(*gatehouse.Alias, gatehouse.Act) error
 	PutPrice(*gatehouse.Price, gatehouse.Act) error
 	PutCluster(*gatehouse.Cluster, gatehouse.Act) error
-	// ForgetGateway marks a member as gone.
+	PutJoinToken(*gatehouse.JoinToken, gatehouse.Act) error
+	PutMembership(*gatehouse.Membership, gatehouse.Act) error
+	// ForgetGateway marks a member as gone. Its Membership, if it has one, is
+	// ended by whoever calls this, in the same transaction.
 	ForgetGateway(id gatehouse.ID, act gatehouse.Act) error
 	// Record writes an audit leaf alone: denied calls, reads, and acts that
 	// leave no record of authority behind.

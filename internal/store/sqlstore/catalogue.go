@@ -4,6 +4,7 @@ import (
 	"database/sql"
 
 	"gatehouse"
+	"gatehouse/internal/store"
 )
 
 // Upstream implements [store.CatalogueView].
@@ -44,6 +45,24 @@ func (v *view) Cluster(name string) (*gatehouse.Cluster, error) { return find(v,
 
 // Clusters implements [store.CatalogueView].
 func (v *view) Clusters() ([]*gatehouse.Cluster, error) { return byName(v, &clusterTable) }
+
+// JoinToken implements [store.CatalogueView].
+func (v *view) JoinToken(id gatehouse.ID) (*gatehouse.JoinToken, error) {
+	return find(v, &joinTokenTable, id.String())
+}
+
+// JoinTokens implements [store.CatalogueView].
+func (v *view) JoinTokens(after store.Cursor, limit int) ([]*gatehouse.JoinToken, error) {
+	var f filter
+	f.add("deleted_us = 0")
+	f.after(after, "")
+	return list(v, &joinTokenTable, f.where()+` ORDER BY created_us, id`, f.args, limit)
+}
+
+// Membership implements [store.CatalogueView].
+func (v *view) Membership(gateway gatehouse.ID) (*gatehouse.Membership, error) {
+	return find(v, &membershipTable, gateway.String())
+}
 
 // byName lists live records by name; prices of one model by effective time.
 func byName[T any](v *view, a *authority[T]) ([]*T, error) {

@@ -18,7 +18,7 @@ type headKey struct {
 var kindBytes = map[gatehouse.Kind]byte{
 	gatehouse.KindKey: 1, gatehouse.KindManagementKey: 2, gatehouse.KindTeam: 3, gatehouse.KindUser: 4,
 	gatehouse.KindUpstream: 5, gatehouse.KindModel: 6, gatehouse.KindAlias: 7, gatehouse.KindPrice: 8,
-	gatehouse.KindCluster: 9,
+	gatehouse.KindCluster: 9, gatehouse.KindJoinToken: 10, gatehouse.KindMembership: 11,
 }
 
 // headOf makes the key of a record. Names hash: a collision in 128 bits would

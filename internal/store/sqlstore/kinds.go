@@ -164,3 +164,44 @@ var clusterTable = authority[gatehouse.Cluster]{
 	revision: func(c *gatehouse.Cluster) *gatehouse.Revision { return &c.Revision },
 	bare:     plain[gatehouse.Cluster],
 }
+
+var joinTokenTable = authority[gatehouse.JoinToken]{
+	table: "join_tokens", kind: gatehouse.KindJoinToken,
+	facts: func(t *gatehouse.JoinToken) facts {
+		return facts{id: t.ID.String(), name: t.Cluster, created: t.CreateTime, expire: t.ExpireTime, deleted: t.DeleteTime}
+	},
+	revision: func(t *gatehouse.JoinToken) *gatehouse.Revision { return &t.Revision },
+	bare: func(t *gatehouse.JoinToken) (gatehouse.JoinToken, []byte) {
+		c := *t
+		c.Digest = gatehouse.Digest{}
+		return c, t.Digest[:]
+	},
+	place: func(t *gatehouse.JoinToken) string {
+		return "join_tokens/" + t.ID.String() + "/" + t.Cluster + "/digest"
+	},
+	dress: func(t *gatehouse.JoinToken, b []byte) error { return digest(&t.Digest, b) },
+}
+
+var membershipTable = authority[gatehouse.Membership]{
+	table: "memberships", kind: gatehouse.KindMembership,
+	facts: func(m *gatehouse.Membership) facts {
+		return facts{id: m.ID.String(), name: m.Cluster, created: m.CreateTime, deleted: m.DeleteTime}
+	},
+	revision: func(m *gatehouse.Membership) *gatehouse.Revision { return &m.Revision },
+	bare: func(m *gatehouse.Membership) (gatehouse.Membership, []byte) {
+		c := *m
+		c.Digest = gatehouse.Digest{}
+		return c, m.Digest[:]
+	},
+	place: func(m *gatehouse.Membership) string {
+		return "memberships/" + m.ID.String() + "/" + m.Cluster + "/digest"
+	},
+	dress: func(m *gatehouse.Membership, b []byte) error { return digest(&m.Digest, b) },
+}
+
+func digest(d *gatehouse.Digest, b []byte) error {
+	if copy(d[:], b) != len(d) || len(b) != len(d) {
+		return gatehouse.Errorf(gatehouse.Internal, "a sealed digest has another length")
+	}
+	return nil
+}

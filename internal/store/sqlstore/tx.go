@@ -85,6 +85,16 @@ func (t *tx) PutCluster(x *gatehouse.Cluster, act gatehouse.Act) error {
 	return put(t, &clusterTable, x, act)
 }
 
+// PutJoinToken implements [store.Tx].
+func (t *tx) PutJoinToken(x *gatehouse.JoinToken, act gatehouse.Act) error {
+	return put(t, &joinTokenTable, x, act)
+}
+
+// PutMembership implements [store.Tx].
+func (t *tx) PutMembership(x *gatehouse.Membership, act gatehouse.Act) error {
+	return put(t, &membershipTable, x, act)
+}
+
 // put writes a record, its leaf and its change.
 func put[T any](t *tx, a *authority[T], x *T, act gatehouse.Act) error {
 	f := a.facts(x)
