@@ -26,6 +26,11 @@ type settings struct {
 	Management string   `help:"Listen address of the management plane. Default: 127.0.0.1:8090." placeholder:"ADDR"`
 	Metrics    string   `help:"Listen address of metrics and probes. Default: 127.0.0.1:9090." placeholder:"ADDR"`
 	Cluster    string   `help:"Cluster of this gateway. Default: local." placeholder:"NAME"`
+	Database   string   `help:"PostgreSQL that holds the truth, instead of a file in the data directory." placeholder:"postgres://..."`
+	Authority  string   `help:"Valkey or Redis that shares limits between gateways. Without it control does." placeholder:"redis://..."`
+	Control    []string `help:"Where a gateway finds control: URL of its management listener. Repeatable." placeholder:"URL"`
+	JoinToken  string   `name:"join-token" help:"Makes this process a gateway; needed once." placeholder:"TOKEN"`
+	ControlCA  string   `name:"control-ca" help:"Roots (PEM) to trust control by, instead of the system's." placeholder:"FILE"`
 	Upstream   []string `help:"Base URL with its /v1 of a provider, as openai=URL, anthropic=URL, xai=URL, or bare for everything. Repeatable." placeholder:"[KIND=]URL"`
 	Bootstrap  string   `name:"bootstrap-file" help:"Where the first start writes the first management key (mode 0600)." placeholder:"FILE"`
 	TLSCert    string   `name:"tls-cert" help:"Certificate chain (PEM)." placeholder:"FILE"`
@@ -46,12 +51,16 @@ func (s *settings) load() (serve.Config, error) {
 		{s.Data, &cfg.Data}, {s.Secrets, &cfg.Secrets}, {s.Role, &cfg.Role}, {s.Gateway, &cfg.Gateway.Listen},
 		{s.Management, &cfg.Management.Listen}, {s.Metrics, &cfg.Metrics.Listen}, {s.Cluster, &cfg.Cluster},
 		{s.Bootstrap, &cfg.Bootstrap}, {s.TLSCert, &cfg.TLSCert}, {s.TLSKey, &cfg.TLSKey},
+		{s.Database, &cfg.Database}, {s.Authority, &cfg.Authority}, {s.JoinToken, &cfg.JoinToken}, {s.ControlCA, &cfg.ControlCA},
 	} {
 		if f.flag != "" {
 			*f.into = f.flag
 		}
 	}
 	cfg.Insecure = cfg.Insecure || s.Insecure
+	if len(s.Control) > 0 {
+		cfg.Control = s.Control
+	}
 	for i, u := range s.Upstream {
 		up, err := serve.ParseUpstreamFlag(u, i)
 		if err != nil {

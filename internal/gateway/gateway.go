@@ -153,9 +153,12 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.serve()
 }
 
+// Ready reports whether keys can be told apart.
+func (g *Gateway) Ready() bool { return g.c.Replica.Fresh(g.c.Now()) }
+
 // ServeReady is 200 when keys can be told apart, else 503.
 func (g *Gateway) ServeReady(w http.ResponseWriter, _ *http.Request) {
-	if !g.c.Replica.Fresh(g.c.Now()) {
+	if !g.Ready() {
 		w.Header().Set("Retry-After", "1")
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return

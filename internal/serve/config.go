@@ -26,24 +26,33 @@ import (
 // (GATEHOUSE_ and the upper-case path, as GATEHOUSE_GATEWAY_LISTEN) and flags
 // fill it, later ones winning. Unknown members are errors.
 type Config struct {
-	Role       string           `koanf:"role"`           // all; control and gateway come with several machines
-	Data       string           `koanf:"data"`           // directory of the database and the journal
-	Secrets    string           `koanf:"secrets"`        // directory of the installation's secrets; DATA/secrets unless said
-	Cluster    string           `koanf:"cluster"`        // the cluster this gateway belongs to
-	Brand      string           `koanf:"brand"`          // prefix of keys before the plane letter
-	Bootstrap  string           `koanf:"bootstrap_file"` // where the first management key is written
-	Insecure   bool             `koanf:"insecure"`       // plain HTTP beyond loopback
-	TLSCert    string           `koanf:"tls_cert"`
-	TLSKey     string           `koanf:"tls_key"`
-	Log        LogConfig        `koanf:"log"`
-	Gateway    GatewayConfig    `koanf:"gateway"`
-	Management ManagementConfig `koanf:"management"`
-	Metrics    MetricsConfig    `koanf:"metrics"`
-	Upstreams  []UpstreamConfig `koanf:"upstreams"`
-	Models     []ModelConfig    `koanf:"models"`
-	Aliases    []AliasConfig    `koanf:"aliases"`
-	Prices     []PriceConfig    `koanf:"prices"`
-	Clusters   []ClusterConfig  `koanf:"clusters"`
+	Role      string   `koanf:"role"`           // all, control or gateway
+	Data      string   `koanf:"data"`           // directory of the database and the journal
+	Secrets   string   `koanf:"secrets"`        // directory of the installation's secrets; DATA/secrets unless said
+	Cluster   string   `koanf:"cluster"`        // the cluster this gateway belongs to; one that joins is told by its token
+	Database  string   `koanf:"database"`       // postgres://…; a file in Data unless said
+	Authority string   `koanf:"authority"`      // redis://… or rediss://…; control keeps the limits that gateways share unless said
+	Control   []string `koanf:"control"`        // of a gateway: URLs of the management listeners of control
+	JoinToken string   `koanf:"join_token"`     // of a gateway that has not joined yet
+	Brand     string   `koanf:"brand"`          // prefix of keys before the plane letter
+	Bootstrap string   `koanf:"bootstrap_file"` // where the first management key is written
+	Insecure  bool     `koanf:"insecure"`       // plain HTTP beyond loopback
+	TLSCert   string   `koanf:"tls_cert"`
+	TLSKey    string   `koanf:"tls_key"`
+	ControlCA string   `koanf:"control_ca_file"` // of a gateway: PEM roots for control, instead of the system's
+	// Secrets that a flag or the environment would show to others on the machine.
+	DatabaseFile  string           `koanf:"database_file"`
+	AuthorityFile string           `koanf:"authority_file"`
+	JoinTokenFile string           `koanf:"join_token_file"`
+	Log           LogConfig        `koanf:"log"`
+	Gateway       GatewayConfig    `koanf:"gateway"`
+	Management    ManagementConfig `koanf:"management"`
+	Metrics       MetricsConfig    `koanf:"metrics"`
+	Upstreams     []UpstreamConfig `koanf:"upstreams"`
+	Models        []ModelConfig    `koanf:"models"`
+	Aliases       []AliasConfig    `koanf:"aliases"`
+	Prices        []PriceConfig    `koanf:"prices"`
+	Clusters      []ClusterConfig  `koanf:"clusters"`
 }
 
 // LogConfig shapes the structured log on standard error.
@@ -169,7 +178,29 @@ func Load(file string, environ func() []string) (Config, error) {
 	if err != nil {
 		return cfg, fmt.Errorf("configuration: %w", err)
 	}
-	return cfg, nil
+	return cfg, cfg.readSecrets()
+}
+
+// readSecrets takes what stands in files of its own. Both at once would leave
+// open which one counts.
+func (c *Config) readSecrets() error {
+	for _, s := range []struct {
+		name, file string
+		into       *string
+	}{{"database", c.DatabaseFile, &c.Database}, {"authority", c.AuthorityFile, &c.Authority}, {"join_token", c.JoinTokenFile, &c.JoinToken}} {
+		if s.file == "" {
+			continue
+		}
+		if *s.into != "" {
+			return fmt.Errorf("configuration: %s and %s_file: give one of them", s.name, s.name)
+		}
+		text, err := os.ReadFile(s.file)
+		if err != nil {
+			return fmt.Errorf("configuration: %s_file: %w", s.name, err)
+		}
+		*s.into = strings.TrimSpace(string(text))
+	}
+	return nil
 }
 
 // fromEnv maps GATEHOUSE_GATEWAY_LISTEN to gateway.listen, for the members that
@@ -211,8 +242,8 @@ func timeAsText(from, to reflect.Type, v any) (any, error) {
 func (c *Config) Check() error {
 	var problems []error
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
-	if c.Role != "all" {
-		bad("role: %q is not offered: this build runs everything in one process, role all", c.Role)
+	for _, problem := range c.checkRole() {
+		bad("%s", problem)
 	}
 	if c.Data == "" {
 		bad("data: is required: the directory for the database and the journal")
@@ -240,8 +271,11 @@ func (c *Config) Check() error {
 	}
 	for _, l := range []struct {
 		name, addr string
-		tls        bool
-	}{{"gateway.listen", c.Gateway.Listen, true}, {"management.listen", c.Management.Listen, true}, {"metrics.listen", c.Metrics.Listen, false}} {
+		tls, used  bool
+	}{{"gateway.listen", c.Gateway.Listen, true, c.Role != RoleControl}, {"management.listen", c.Management.Listen, true, c.Role != RoleGateway}, {"metrics.listen", c.Metrics.Listen, false, true}} {
+		if !l.used {
+			continue
+		}
 		if err := c.checkListen(l.addr, l.tls); err != nil {
 			bad("%s: %w", l.name, err)
 		}

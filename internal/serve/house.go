@@ -33,7 +33,8 @@ const (
 )
 
 // house is an opened installation without anything running: what serve and the
-// offline commands share.
+// offline commands share. In role gateway there is no installation here, and
+// keys, store and service are nil.
 type house struct {
 	cfg      Config
 	log      *slog.Logger
@@ -44,6 +45,7 @@ type house struct {
 	signer   note.Signer
 	verifier note.Verifier
 	stopping chan struct{} // closed when the stop begins
+	warnings []string      // what is wrong with the database's settings and no reason to refuse it
 }
 
 // open opens secrets and database. Only a first start, with neither there, may
@@ -53,22 +55,10 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (*house, error) {
 	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
 		return nil, err
 	}
-	database := filepath.Join(cfg.Data, databaseFile)
-	_, missing := os.Stat(database)
-	var err error
-	if errors.Is(missing, fs.ErrNotExist) {
-		h.keys, err = secret.LoadOrCreate(cfg.secretsDir())
-	} else {
-		h.keys, err = secret.Open(cfg.secretsDir())
+	if cfg.Role == RoleGateway {
+		return h, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	if err := h.checkpointKeys(); err != nil {
-		return nil, err
-	}
-	h.store, err = sqlite.Open(ctx, database, sqlite.Options{Guard: h.keys, Logger: log, Now: h.now, CheckpointVerify: h.openCheckpoint})
-	if err != nil {
+	if err := h.openStore(ctx); err != nil {
 		return nil, err
 	}
 	if err := h.compareOutsideCheckpoint(); err != nil {
@@ -79,6 +69,34 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (*house, error) {
 		Store: h.store, Brand: cfg.Brand, Now: h.now, Sealer: h.keys, Logger: log, Tester: tester{}, Stopping: h.stopping,
 	})
 	return h, nil
+}
+
+// openStore opens secrets and database.
+func (h *house) openStore(ctx context.Context) error {
+	database := filepath.Join(h.cfg.Data, databaseFile)
+	_, missing := os.Stat(database)
+	var err error
+	if errors.Is(missing, fs.ErrNotExist) {
+		h.keys, err = secret.LoadOrCreate(h.cfg.secretsDir())
+	} else {
+		h.keys, err = secret.Open(h.cfg.secretsDir())
+	}
+	if err != nil {
+		return err
+	}
+	if err := h.checkpointKeys(); err != nil {
+		return err
+	}
+	h.store, err = sqlite.Open(ctx, database, sqlite.Options{Guard: h.keys, Logger: h.log, Now: h.now, CheckpointVerify: h.openCheckpoint})
+	return err
+}
+
+// close gives up the database, if there is one.
+func (h *house) close() error {
+	if h.store == nil {
+		return nil
+	}
+	return h.store.Close()
 }
 
 func (h *house) checkpointKeys() error {

@@ -1,0 +1,134 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gatehouse"
+	"gatehouse/internal/api"
+	"gatehouse/internal/api/admin"
+	"gatehouse/internal/api/xai"
+	"gatehouse/internal/control"
+	"gatehouse/internal/feed"
+	"gatehouse/internal/meter"
+	"gatehouse/internal/store"
+)
+
+// controlPlane settles the records that a start makes, and begins what control
+// does beside answering. It returns what gateways are served by.
+func (p *program) controlPlane(ctx context.Context, registry prometheus.Registerer) (*uplink, error) {
+	if err := p.settle(ctx); err != nil {
+		return nil, err
+	}
+	p.loop("checkpoints", p.checkpoints)
+	p.loop("trimming", p.trim)
+	source := feed.NewSource(feed.SourceConfig{Store: p.store, Sign: p.keys.SignBatch, Now: p.now, Log: p.log})
+	p.later("feed", func(context.Context) error { source.Close(); return nil })
+	up := &uplink{
+		feed: source, sink: meter.NewIngester(p.store), lookup: p.object, touch: p.touch, verify: p.verifyBatch,
+		cluster: p.cfg.Cluster, brand: p.cfg.Brand,
+	}
+	if p.cfg.Role == RoleControl {
+		return up, nil
+	}
+	var err error
+	up.gateway, err = gatewayID(p.cfg.Data)
+	return up, err
+}
+
+// settle makes what a first start makes, and what the configuration declares.
+func (p *program) settle(ctx context.Context) error {
+	made, first, err := p.service.Bootstrap(ctx, p.keepBootstrap)
+	if err != nil {
+		return err
+	}
+	if first {
+		p.showBootstrap(made)
+	}
+	shipped, err := Shipped()
+	if err != nil {
+		return err
+	}
+	file, err := p.cfg.Declaration()
+	if err != nil {
+		return err
+	}
+	report, err := p.service.Declare(ctx, shipped, file)
+	for _, drift := range report.Drift {
+		p.log.Warn("configuration and database differ", "drift", drift)
+	}
+	return err
+}
+
+// keepBootstrap puts the first key where its owner will find it and nobody
+// else: a file of mode 0600. It runs inside the transaction that makes the key,
+// so that a path that cannot be written leaves nothing behind and the next
+// start is the first again.
+func (p *program) keepBootstrap(b control.Bootstrapped) error {
+	if p.cfg.Bootstrap == "" {
+		return nil
+	}
+	if err := writeBootstrap(p.cfg.Bootstrap, b); err != nil {
+		return fmt.Errorf("bootstrap file: %w", err)
+	}
+	return nil
+}
+
+// showBootstrap says where the first key is, or shows it on a terminal; never
+// in a log.
+func (p *program) showBootstrap(b control.Bootstrapped) {
+	switch path := p.cfg.Bootstrap; {
+	case path != "":
+		p.log.Info("first start: the management key is in the bootstrap file", "file", path, "team", b.TeamID.String())
+	case p.proc.Terminal:
+		fmt.Fprintf(p.proc.Stderr, "\nTeam %s\nManagement key, shown this once:\n\n  %s\n\n", b.TeamID, b.Token.Reveal())
+	default:
+		p.log.Warn("first start: the management key was not shown, since this is no terminal and there is no --bootstrap-file; mint one with gatehouse recover", "team", b.TeamID.String())
+	}
+}
+
+// trimEvery is how often old change rows and expired memory are dropped;
+// changeAge is how far back a gateway can catch up without a snapshot.
+const (
+	trimEvery = time.Hour
+	changeAge = 7 * 24 * time.Hour
+)
+
+func (p *program) trim(ctx context.Context) {
+	tick := time.NewTicker(trimEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := p.store.Work(ctx, func(w store.Work) error { return w.Trim(p.now().Add(-changeAge)) }); err != nil {
+				p.log.Error("trimming failed", "err", err)
+			}
+		}
+	}
+}
+
+func (p *program) managementPlane() http.Handler {
+	return api.New(api.BackendFunc(func(c *gatehouse.Call) api.Caller { return p.service.As(c) }),
+		api.Options{Brand: p.cfg.Brand, Logger: p.log, Now: p.now, Rate: float64(p.cfg.Management.Rate)}, xai.Face(), admin.Face())
+}
+
+// object finds who owns an id that an upstream handed out, once the journal no
+// longer knows.
+func (p *program) object(ctx context.Context, id string) (o meter.Object, err error) {
+	err = p.store.View(ctx, func(v store.View) error {
+		o, err = v.Object(id)
+		return err
+	})
+	return o, err
+}
+
+// touch writes down when keys were last used.
+func (p *program) touch(ctx context.Context, uses []store.LastUse) error {
+	return p.store.Work(ctx, func(w store.Work) error { return w.TouchKeys(uses) })
+}

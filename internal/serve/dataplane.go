@@ -1,0 +1,107 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gatehouse"
+	"gatehouse/internal/feed"
+	"gatehouse/internal/gateway"
+	"gatehouse/internal/limit"
+	"gatehouse/internal/meter"
+	"gatehouse/internal/store"
+)
+
+// uplink is what a gateway needs of control: in one process the thing itself,
+// else what carries the same calls over a network.
+type uplink struct {
+	feed   feed.Feed
+	sink   meter.Sink
+	lookup func(ctx context.Context, id string) (meter.Object, error)
+	touch  func(ctx context.Context, uses []store.LastUse) error
+	verify func(msg, sig []byte) bool
+
+	gateway gatehouse.ID // who this gateway is
+	cluster string
+	brand   string
+}
+
+// dataPlane starts the follower of changes, the journal with its shipper, and
+// the gateway on top.
+func (p *program) dataPlane(up *uplink, registry prometheus.Registerer) (*gateway.Gateway, error) {
+	replica := feed.NewReplica(up.cluster)
+	p.follower = feed.NewFollower(feed.FollowerConfig{
+		Feed: up.feed, Replica: replica, Gateway: up.gateway, Cluster: up.cluster, Version: p.proc.Version,
+		Verify: up.verify, Now: p.now, Log: p.log,
+	})
+	p.loop("follower", p.follower.Run)
+	durability := meter.Batched
+	if p.cfg.Gateway.Durability == "per_request" {
+		durability = meter.PerRequest
+	}
+	journal, err := meter.Open(filepath.Join(p.cfg.Data, journalDir), meter.Options{Gateway: up.gateway, Durability: durability, Now: p.now})
+	if err != nil {
+		return nil, err
+	}
+	shipper := meter.NewShipper(journal, up.sink, meter.ShipperOptions{Log: p.log})
+	p.later("journal", func(ctx context.Context) error { return errors.Join(shipper.Drain(ctx), journal.Close()) })
+	if !p.proc.HoldUsage {
+		p.loop("shipper", func(ctx context.Context) {
+			if err := shipper.Run(ctx); err != nil {
+				p.log.Error("usage is not being ingested", "err", err)
+			}
+		})
+	}
+	proxies, err := prefixes(p.cfg.Gateway.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	gw, err := gateway.New(gateway.Config{
+		ID: up.gateway, Replica: replica, Limits: limit.NewTable(), Journal: journal, Lookup: up.lookup, Registry: registry, Now: p.now, Logger: p.log,
+		Brand: up.brand, Cluster: up.cluster, OpenAIErrors: p.cfg.Gateway.Errors == "openai",
+		MaxBody: p.cfg.Gateway.MaxBody, MaxBodies: p.cfg.Gateway.MaxBodies, TrustedProxies: proxies,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.later("gateway", gw.Close)
+	p.loop("last use", func(ctx context.Context) { every(ctx, lastUseEvery, func() { p.lastUse(up, gw) }) })
+	return gw, nil
+}
+
+// lastUseEvery is how far "last used" may lag.
+const lastUseEvery = 10 * time.Second
+
+// lastUse reports when keys were last used.
+func (p *program) lastUse(up *uplink, gw *gateway.Gateway) {
+	for chunk := range slices.Chunk(gw.Used(), 500) {
+		uses := make([]store.LastUse, len(chunk))
+		for i, u := range chunk {
+			uses[i] = store.LastUse(u)
+		}
+		// Without a deadline of the program's: the last round runs while it stops.
+		ctx, cancel := context.WithTimeout(context.Background(), stepTime)
+		if err := up.touch(ctx, uses); err != nil {
+			p.log.Warn("last use was not written", "err", err)
+		}
+		cancel()
+	}
+}
+
+func prefixes(in []string) ([]netip.Prefix, error) {
+	out := make([]netip.Prefix, 0, len(in))
+	for _, s := range in {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
