@@ -53,6 +53,7 @@ var floors = []struct {
 	{"cmd/", 90, "main"},
 	{"conformance", 95, "the product, seen by official SDKs"},
 	{"bench", 95, "the product, timed beside others"},
+	{"verify/town", 94, "the product in any topology, for the tests above"},
 	{"verify", 95, "the product, tortured"},
 }
 

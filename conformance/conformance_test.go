@@ -3,25 +3,25 @@ package conformance
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"gatehouse/internal/catalogue"
-	"gatehouse/internal/simulate"
+	"gatehouse/verify/town"
 )
 
 // house is a running Gatehouse in front of a simulated provider.
 type house struct {
-	gateway, management, team, key string
+	*town.Town
+	gateway string
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	town.Clean()
+	os.Exit(code)
 }
 
 // TestOfficialSDKs is the promise that programs written for the providers work
@@ -78,50 +78,16 @@ func TestOfficialSDKs(t *testing.T) {
 	}
 }
 
-// start builds the binary and runs it with its own data directory.
+// start runs an installation: one process, or with CONFORMANCE_TOPOLOGY=fleet
+// two control nodes over PostgreSQL, a gateway of a cluster and a Redis.
 func start(t *testing.T, environ ...string) *house {
 	t.Helper()
-	dir := t.TempDir()
-	binary := filepath.Join(dir, "gatehouse")
-	if out, err := exec.Command("go", "build", "-o", binary, "gatehouse/cmd/gatehouse").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	plan := town.Plan{Environ: append([]string{"GATEHOUSE_LOG_LEVEL=warn"}, environ...)}
+	if os.Getenv("CONFORMANCE_TOPOLOGY") == "fleet" {
+		plan.Controls, plan.Gateways, plan.Redis = 2, []string{"local"}, true
 	}
-	shipped, err := catalogue.Shipped()
-	if err != nil {
-		t.Fatal(err)
-	}
-	upstream := httptest.NewServer(simulate.New(simulate.Options{Models: shipped.Names()}))
-	t.Cleanup(upstream.Close)
-	h := &house{gateway: "http://" + freeAddr(t), management: "http://" + freeAddr(t)}
-	boot := filepath.Join(dir, "bootstrap.json")
-	cmd := exec.Command(binary, "serve", "--data", filepath.Join(dir, "data"), "--bootstrap-file", boot, "--upstream", upstream.URL+"/v1",
-		"--gateway", strings.TrimPrefix(h.gateway, "http://"), "--management", strings.TrimPrefix(h.management, "http://"), "--metrics", freeAddr(t))
-	cmd.Env = append(append(os.Environ(), "GATEHOUSE_LOG_LEVEL=warn"), environ...)
-	var log bytes.Buffer
-	cmd.Stderr = &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Signal(os.Interrupt)
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("%s", log.String())
-		}
-	})
-	waitReady(t, h.gateway+"/readyz")
-	text, err := os.ReadFile(boot)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var b struct {
-		TeamID string `json:"team_id"`
-		Key    string `json:"management_key"`
-	}
-	if err := json.Unmarshal(text, &b); err != nil {
-		t.Fatal(err)
-	}
-	h.team, h.key = b.TeamID, b.Key
+	h := &house{Town: town.New(t, plan)}
+	h.gateway = h.Members[0].URL
 	// Two routes have no price that anybody publishes; the operator says 0.
 	h.manage(t, "POST", "/admin/v1/prices", `{"model":"omni-moderation-latest","units":{"Prompt text tokens":"0"},"source":"operator"}`)
 	return h
@@ -131,49 +97,16 @@ func start(t *testing.T, environ ...string) *house {
 func (h *house) createKey(t *testing.T, members string) string {
 	t.Helper()
 	var made struct{ APIKey, APIKeyID string }
-	json.Unmarshal(h.manage(t, "POST", "/auth/teams/"+h.team+"/api-keys", `{"name":"conformance",`+members+`}`), &made)
+	json.Unmarshal(h.manage(t, "POST", "/auth/teams/"+h.Team+"/api-keys", `{"name":"conformance",`+members+`}`), &made)
 	h.manage(t, "GET", "/auth/api-keys/"+made.APIKeyID+"/propagation?wait=10s", "")
 	return made.APIKey
 }
 
 func (h *house) manage(t *testing.T, method, path, body string) []byte {
 	t.Helper()
-	req, _ := http.NewRequest(method, h.management+path, strings.NewReader(body))
-	req.Header.Set("Authorization", "Bearer "+h.key)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	answer, _ := io.ReadAll(resp.Body)
-	if resp.StatusCode != 200 {
-		t.Fatalf("%s %s: %s %s", method, path, resp.Status, answer)
+	status, answer := h.Manage(method, path, body)
+	if status != 200 {
+		t.Fatalf("%s %s: %d %s", method, path, status, answer)
 	}
 	return answer
-}
-
-func waitReady(t *testing.T, url string) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		resp, err := http.Get(url)
-		if err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == 200 {
-				return
-			}
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(fmt.Errorf("%s never became ready: %v", url, err))
-		}
-	}
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

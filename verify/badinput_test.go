@@ -54,7 +54,7 @@ func TestBadInputIsRefusedAndChangesNothing(t *testing.T) {
 	b.denialsAreAudited(t)
 	b.stop()
 	b.leftTraces(t)
-	b.findNoSecrets(append(b.said, b.log.Bytes()...))
+	b.findNoSecrets(append(b.said, b.Log()...))
 }
 
 var (
@@ -211,7 +211,7 @@ func (b *badHouse) leftTraces(t *testing.T) {
 	t.Helper()
 	rows := b.rowsByRequest()
 	for _, id := range b.ids {
-		if !bytes.Contains(b.log.Bytes(), []byte(`"request_id":"`+id+`"`)) {
+		if !strings.Contains(b.Log(), `"request_id":"`+id+`"`) {
 			t.Errorf("%s left no line in the log", id)
 		}
 		want := 0

@@ -40,12 +40,7 @@ func (h *house) busyDay(said []byte) []byte {
 	}
 	_, answer := h.manage("POST", "/auth/api-keys/"+k.ID+"/rotate", `{}`)
 	h.secrets = append(h.secrets, k.Secret, string(between(answer, `"apiKey":"`, `"`)))
-	if resp, err := h.client.Get("http://" + h.metrics + "/metrics"); err == nil {
-		var metrics bytes.Buffer
-		metrics.ReadFrom(resp.Body)
-		resp.Body.Close()
-		said = append(said, metrics.Bytes()...)
-	}
+	said = append(said, h.Metrics()...)
 	return said
 }
 

@@ -6,12 +6,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"gatehouse/verify/town"
 )
 
 // TestEveryLineOfTheDemoAnswersAsPrinted pastes what the demo prints into a
 // shell, as a newcomer would, and compares.
 func TestEveryLineOfTheDemoAnswersAsPrinted(t *testing.T) {
-	cmd := exec.Command(build(t), "demo", "--gateway", freeAddr(t), "--management", freeAddr(t), "--metrics", freeAddr(t))
+	cmd := exec.Command(town.Binary(t), "demo", "--gateway", freeAddr(t), "--management", freeAddr(t), "--metrics", freeAddr(t))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := cmd.StdoutPipe()
 	if err != nil {

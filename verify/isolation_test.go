@@ -90,6 +90,6 @@ func TestCanariesAreNowhere(t *testing.T) {
 	said := h.busyDay(answer)
 	time.Sleep(300 * time.Millisecond)
 	h.stop()
-	said = append(said, h.log.Bytes()...)
+	said = append(said, h.Log()...)
 	h.findNoSecrets(said)
 }

@@ -41,7 +41,7 @@ func TestSessionsReplay(t *testing.T) {
 	defer server.Close()
 	h := newHouse(t, simulate.Options{})
 	h.stop()
-	h.upstreamURL = "anthropic=" + server.URL + "/v1"
+	h.SetUpstream("anthropic=" + server.URL + "/v1")
 	h.start()
 	giveCredential(h)
 	k := h.createKey("")
@@ -66,7 +66,7 @@ func TestSessionsReplay(t *testing.T) {
 	if len(rows) != len(want) {
 		t.Errorf("%d requests in the books, %d were answered", len(rows), len(want))
 	}
-	h.findNoSecrets(h.log.Bytes())
+	h.findNoSecrets([]byte(h.Log()))
 }
 
 // sessions reads the recordings. Their usage is what the answers say, taken

@@ -34,7 +34,7 @@ func TestNoMutationIsAcknowledgedBeforeItsSync(t *testing.T) {
 	if _, err := exec.LookPath("strace"); err != nil {
 		t.Fatal("strace is missing; run: apt-get install strace")
 	}
-	h := newHouse(t, simulate.Options{})
+	h := newLoneHouse(t, simulate.Options{})
 	h.stop()
 	before := h.copyData(filepath.Join(h.dir, "data"), "before")
 	trace := filepath.Join(h.dir, "trace")
@@ -49,10 +49,10 @@ func TestNoMutationIsAcknowledgedBeforeItsSync(t *testing.T) {
 		made = append(made, k.ID)
 	}
 	// The tracer blocks signals of its own; the program is in its group.
-	if err := syscall.Kill(-h.cmd.Process.Pid, syscall.SIGINT); err != nil {
+	if err := syscall.Kill(-h.Controls[0].PID(), syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	h.cmd.Wait()
+	<-h.Controls[0].Done()
 	events := readTrace(t, trace)
 	acks := checkOrder(t, events, made)
 	if len(acks) != len(made) {
@@ -64,14 +64,14 @@ func TestNoMutationIsAcknowledgedBeforeItsSync(t *testing.T) {
 // startTraced runs the house under strace.
 func (h *house) startTraced(trace string) {
 	h.t.Helper()
-	inner := h.binary
-	h.binary = filepath.Join(h.dir, "traced")
+	inner, traced := h.binary, filepath.Join(h.dir, "traced")
 	script := fmt.Sprintf("#!/bin/sh\nexec strace -f -y -xx -s 200000 -o %s -e trace=pwrite64,write,ftruncate,fsync,fdatasync,unlink,unlinkat %s \"$@\"\n", trace, inner)
-	if err := os.WriteFile(h.binary, []byte(script), 0o700); err != nil {
+	if err := os.WriteFile(traced, []byte(script), 0o700); err != nil {
 		h.t.Fatal(err)
 	}
+	h.Controls[0].Binary = traced
 	h.start()
-	h.binary = inner
+	h.Controls[0].Binary = inner
 }
 
 // event is one system call that matters, at the moment that matters: a write

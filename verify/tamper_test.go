@@ -19,7 +19,7 @@ const dropGuards = "DROP TRIGGER IF EXISTS audit_no_update; DROP TRIGGER IF EXIS
 // TestTamperingIsNamed edits the audit table by SQL, as somebody with the
 // database file would, and asks the offline verifier for the first bad index.
 func TestTamperingIsNamed(t *testing.T) {
-	h := newHouse(t, simulate.Options{})
+	h := newLoneHouse(t, simulate.Options{})
 	for range 12 {
 		h.createKey("")
 	}
@@ -54,7 +54,7 @@ func TestTamperingIsNamed(t *testing.T) {
 // TestRowsEditedBySQLAreNotServed covers a key row that was widened, revived or
 // rolled back behind the program's back.
 func TestRowsEditedBySQLAreNotServed(t *testing.T) {
-	h := newHouse(t, simulate.Options{})
+	h := newLoneHouse(t, simulate.Options{})
 	narrow := h.createKeyNamed("narrow", `["api-key:model:grok-4","api-key:endpoint:*"]`)
 	doomed, limited, sound := h.createKey(""), h.createKey(`"qpm":1000`), h.createKey("")
 	data := filepath.Join(h.dir, "data")
