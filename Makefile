@@ -4,7 +4,7 @@ BIN     := bin/gatehouse
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-.PHONY: build demo test race bench verify verify-kill verify-revoke verify-leave verify-sync lint generate help
+.PHONY: build demo test race bench verify $(shell grep -oE '^verify-[a-z]+' $(MAKEFILE_LIST)) lint generate help
 
 build: ## build bin/gatehouse, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/gatehouse
@@ -15,6 +15,11 @@ demo: build ## start everything on loopback with a simulated upstream and print 
 test: ## every test; installs nothing, says what is missing
 	$(GO) vet ./...
 	$(GO) test -timeout 15m ./...
+	VERIFY_TOPOLOGY=fleet $(GO) test -timeout 15m ./verify -run '$(ENDTOEND)'
+	CONFORMANCE_TOPOLOGY=fleet $(GO) test -timeout 15m ./conformance
+
+# What does not look into the files of one process, and so runs in any topology.
+ENDTOEND := TestTheGuides|TestARevokedKey|TestARevokedManagement|TestBadInput|TestKill9|TestAClientThatLeaves|TestTPM|TestTeams|TestCanaries|TestSessions
 
 race: ## the tests of concurrent packages under the race detector
 	$(GO) test -race -timeout 20m . ./internal/...
@@ -36,6 +41,27 @@ verify-leave: ## a client that leaves at any byte of a stream: one row each
 
 verify-sync: ## a traced run: no answer before its sync, and every cut keeps what was acknowledged
 	@verify/run.sh sync TestNoMutationIsAcknowledgedBeforeItsSync 300 300
+
+verify-fleet: ## 500 revocations at 3 gateways in 2 clusters, under load: p99 within 250 ms, all within 1 s
+	@verify/run.sh fleet TestARevocationReachesEveryGateway 500 100
+
+verify-probes: ## 10,000 probes of propagation racing deletions: none true too early
+	@verify/run.sh probes TestPropagationIsNeverTrueTooEarly 10000 5000
+
+verify-parts: ## 100 × kill -9 of each of control, gateway, PostgreSQL and Redis
+	@verify/run.sh parts TestKillingAnyPartLosesNothing 100 10
+
+verify-away: ## control and database away for 5 minutes, with gateway restarts
+	@verify/run.sh away TestGatewaysServeWhileControlIsAway 300 300
+
+verify-share: ## one limit at 8 gateways through kills, pauses, partitions and an emptied authority
+	@verify/run.sh share TestManyGatewaysShareALimit 1 1
+
+verify-migration: ## a migration killed after each of its statements, and repeated
+	@verify/run.sh migration TestAMigrationKilledAnywhereIsRepeated 1 1
+
+verify-deploy: ## everything in deploy held to its schemas and to the reference pages
+	@cd deploy/check && $(GO) vet ./... && $(GO) test -count=1 ./...
 
 lint: ## vet and formatting
 	$(GO) vet ./...

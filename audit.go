@@ -11,6 +11,7 @@ const (
 	ActorOperator      ActorKind = "operator" // the machine's console: bootstrap, recover
 	ActorConfig        ActorKind = "config"   // the configuration file at start
 	ActorSystem        ActorKind = "system"   // Gatehouse itself
+	ActorGateway       ActorKind = "gateway"  // a process that joins; KeyID is its join token
 	ActorUnknown       ActorKind = "unknown"  // a denied call that proved nothing
 )
 

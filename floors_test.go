@@ -47,12 +47,14 @@ var floors = []struct {
 	{"internal/api/fleet", 65, "a face: what gateways in other processes talk to"},
 	{"internal/api/apitest", 45, "a stand-in for control, for tests of faces"},
 	{"internal/api", 40, "the edge kit that faces share"},
+	{"internal/observe", 60, "what leaves the machine is made of what the gateway tells; nothing that serves may depend on it"},
 	{"internal/simulate", 60, "an upstream, seen from outside"},
 	{"client", 60, "the contracts over HTTP"},
 	{"internal/serve", 80, "assembles; the only place that names drivers"},
 	{"cmd/", 90, "main"},
 	{"conformance", 95, "the product, seen by official SDKs"},
 	{"bench", 95, "the product, timed beside others"},
+	{"deploy/check", 95, "what is deployed, held to its schemas; a module of its own"},
 	{"verify/town", 94, "the product in any topology, for the tests above"},
 	{"verify", 95, "the product, tortured"},
 }
@@ -61,7 +63,7 @@ var floors = []struct {
 // be a rule in a handler, or a query outside the store.
 var (
 	netHTTP = []string{"internal/api", "internal/gateway", "internal/llm", "client", "internal/feed", "internal/fleet", "internal/meter",
-		"internal/simulate", "internal/serve", "cmd/", "conformance", "bench", "verify", "gen"}
+		"internal/simulate", "internal/serve", "internal/observe", "cmd/", "conformance", "bench", "verify", "gen"}
 	databaseSQL = []string{"internal/store/"}
 )
 
@@ -140,6 +142,9 @@ func packages(t *testing.T) map[string]*build.Package {
 		name := d.Name()
 		if path != "." && (strings.HasPrefix(name, ".") || slices.Contains([]string{"testdata", "tools", "node_modules", "proto", "docs", "web", "data", "bin"}, name)) {
 			return filepath.SkipDir
+		}
+		if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil && path != "." {
+			return filepath.SkipDir // a module of its own, with dependencies that the product does without
 		}
 		if pkg, err := build.ImportDir(path, build.ImportComment); err == nil {
 			found[path] = pkg

@@ -12,27 +12,30 @@ import (
 // during a rotation. A deleted key stays as a tombstone for ever, so that
 // nothing can revive it.
 type Key struct {
-	ID         ID                `json:"id"`
-	TeamID     ID                `json:"teamId"`
-	UserID     ID                `json:"userId"`           // who created it
-	OwnerID    ID                `json:"ownerId,omitzero"` // who answers for it; the creator unless set
-	MakerID    ID                `json:"makerId,omitzero"` // the management key that created it
-	Name       string            `json:"name"`
-	ACL        ACL               `json:"acl"`
-	Limits     Limits            `json:"limits"`
-	Disabled   bool              `json:"disabled,omitempty"`   // by its users
-	Blocked    bool              `json:"blocked,omitempty"`    // by the installation
-	Strict     bool              `json:"strict,omitempty"`     // refused when its gateway's lease ran out
-	ReserveTPM bool              `json:"reserveTpm,omitempty"` // count prompt and max_tokens before, refund after
-	IPRanges   []netip.Prefix    `json:"ipRanges,omitempty"`   // empty: from anywhere
-	Tags       map[string]string `json:"tags,omitempty"`
-	CreateTime time.Time         `json:"createTime"`
-	ModifyTime time.Time         `json:"modifyTime"`
-	ModifiedBy ID                `json:"modifiedBy,omitzero"`
-	ExpireTime time.Time         `json:"expireTime,omitzero"` // zero: never
-	DeleteTime time.Time         `json:"deleteTime,omitzero"` // not zero: a tombstone
-	Secrets    []Secret          `json:"secrets"`             // newest first; at most two; none on a tombstone
-	Revision   Revision          `json:"revision"`            // of the last change; set by the store
+	ID       ID     `json:"id"`
+	TeamID   ID     `json:"teamId"`
+	UserID   ID     `json:"userId"`           // who created it
+	OwnerID  ID     `json:"ownerId,omitzero"` // who answers for it; the creator unless set
+	MakerID  ID     `json:"makerId,omitzero"` // the management key that created it
+	Name     string `json:"name"`
+	ACL      ACL    `json:"acl"`
+	Limits   Limits `json:"limits"`
+	Disabled bool   `json:"disabled,omitempty"` // by its users
+	Blocked  bool   `json:"blocked,omitempty"`  // by the installation
+	Strict   bool   `json:"strict,omitempty"`   // refused when its gateway's lease ran out
+	// StrictSince is the revision since which Strict has held without a break. It
+	// stays with control: whoever enforces it refuses the key without a lease.
+	StrictSince Revision          `json:"strictSince,omitzero"`
+	ReserveTPM  bool              `json:"reserveTpm,omitempty"` // count prompt and max_tokens before, refund after
+	IPRanges    []netip.Prefix    `json:"ipRanges,omitempty"`   // empty: from anywhere
+	Tags        map[string]string `json:"tags,omitempty"`
+	CreateTime  time.Time         `json:"createTime"`
+	ModifyTime  time.Time         `json:"modifyTime"`
+	ModifiedBy  ID                `json:"modifiedBy,omitzero"`
+	ExpireTime  time.Time         `json:"expireTime,omitzero"` // zero: never
+	DeleteTime  time.Time         `json:"deleteTime,omitzero"` // not zero: a tombstone
+	Secrets     []Secret          `json:"secrets"`             // newest first; at most two; none on a tombstone
+	Revision    Revision          `json:"revision"`            // of the last change; set by the store
 }
 
 // Secret is one credential of a key. The digest leaves control only towards
@@ -40,6 +43,7 @@ type Key struct {
 type Secret struct {
 	Digest     Digest    `json:"digest"`
 	Last4      string    `json:"last4"`
+	Foreign    bool      `json:"foreign,omitempty"` // minted elsewhere and imported by its digest: it has another shape
 	CreateTime time.Time `json:"createTime"`
 	ExpireTime time.Time `json:"expireTime,omitzero"` // beside the key's own; set on the old one at rotation
 	LastUse    time.Time `json:"-"`                   // no part of the record: control adds it for GetKey

@@ -240,6 +240,8 @@ type TeamUpdate struct {
 	Name    Opt[string]
 	Blocked Opt[bool]
 	Billing Opt[BillingMode]
+	// ModelLimits replaces all of them.
+	ModelLimits Opt[map[string]Limits]
 }
 
 // UserUpdate changes the fields that are set.
@@ -254,7 +256,7 @@ type Upstreams interface {
 	GetUpstream(context.Context, ID) (*Upstream, error)
 	// PutUpstream creates (zero ID) or replaces. An empty Credential keeps
 	// the stored one, unless the origin of BaseURL changed: then it must be
-	// given again.
+	// given again. An update that names it among its [Call] Fields takes it away.
 	PutUpstream(context.Context, *Upstream) (*Upstream, error)
 	DeleteUpstream(context.Context, ID) error
 	// TestUpstream dials and asks for the model list; the report never holds
@@ -298,9 +300,9 @@ type Fleet interface {
 	ListClusters(context.Context, Page) ([]*Cluster, string, error)
 	GetCluster(ctx context.Context, name string) (*Cluster, error)
 	PutCluster(context.Context, *Cluster) (*Cluster, error)
-	// DeleteCluster refuses while a gateway is a member of it or an upstream is
-	// kept for it: the first would serve under a name that propagation does not
-	// ask about, the second would serve nobody.
+	// DeleteCluster refuses while a gateway is a member of it, or an upstream or a
+	// model is kept for it: the first would serve under a name that propagation
+	// does not ask about, the others would serve nobody.
 	DeleteCluster(ctx context.Context, name string) error
 	ListGateways(context.Context, Page) ([]*Gateway, string, error)
 	// GetGateway returns a member, and a forgotten one as such.

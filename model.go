@@ -1,6 +1,9 @@
 package gatehouse
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Family is a group of routes that share one wire format. An upstream lists
 // the families it speaks; a request goes only to one that speaks its own.
@@ -71,6 +74,7 @@ type Upstream struct {
 	AskUsage      bool          `json:"askUsage"`               // set stream_options.include_usage on chat streams
 	HeaderTimeout time.Duration `json:"headerTimeout"`          // until the answer's header
 	IdleTimeout   time.Duration `json:"idleTimeout"`            // between two reads of a body
+	Limits        Limits        `json:"limits,omitzero"`        // of what all gateways send it together
 	Disabled      bool          `json:"disabled,omitempty"`
 	Declared      bool          `json:"declared,omitempty"` // by the configuration file, which is then the truth
 	DeleteTime    time.Time     `json:"deleteTime,omitzero"`
@@ -111,11 +115,17 @@ type Model struct {
 	Functions     bool      `json:"functionCalling,omitempty"`
 	Structured    bool      `json:"structuredOutputs,omitempty"`
 	Reasoning     bool      `json:"reasoning,omitempty"`
-	Source        string    `json:"source,omitempty"` // URL the facts come from
+	Clusters      []string  `json:"clusters,omitempty"` // whose gateways serve it; empty: all
+	Source        string    `json:"source,omitempty"`   // URL the facts come from
 	SourceDate    string    `json:"sourceDate,omitempty"`
 	Declared      bool      `json:"declared,omitempty"`
 	DeleteTime    time.Time `json:"deleteTime,omitzero"`
 	Revision      Revision  `json:"revision"`
+}
+
+// In reports whether gateways of the cluster serve the model.
+func (m *Model) In(cluster string) bool {
+	return len(m.Clusters) == 0 || slices.Contains(m.Clusters, cluster)
 }
 
 // Alias is another name for a model. Fallbacks are tried in order when no

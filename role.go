@@ -13,6 +13,7 @@ type Operation string
 // documented ones; docs/reference/scopes.md is generated from this list.
 const (
 	ListApiKeys              Operation = "ListApiKeys"
+	ImportApiKeys            Operation = "ImportApiKeys"
 	CheckApiKeyPropagation   Operation = "CheckApiKeyPropagation"
 	ListPossibleEndpointAcls Operation = "ListPossibleEndpointAcls"
 	ListPossibleModelAcls    Operation = "ListPossibleModelAcls"
@@ -93,6 +94,7 @@ var Operations = []OperationInfo{
 	{UpdateApiKey, "PUT", "/auth/api-keys/{apiKeyId}", false},
 	{RotateApiKey, "POST", "/auth/api-keys/{apiKeyId}/rotate", false},
 	{DeleteApiKey, "DELETE", "/auth/api-keys/{apiKeyId}", false},
+	{ImportApiKeys, "POST", "/admin/v1/api-keys/import", true},
 	{CheckApiKeyPropagation, "GET", "/auth/api-keys/{apiKeyId}/propagation", false},
 	{ListPossibleModelAcls, "GET", "/auth/teams/{teamId}/models", false},
 	{ListPossibleEndpointAcls, "GET", "/auth/teams/{teamId}/endpoints", false},

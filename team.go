@@ -18,13 +18,15 @@ const (
 // Team owns keys, usage and an audit log. No operation by one team's
 // credential reads, changes or names anything of another.
 type Team struct {
-	ID         ID          `json:"id"`
-	Name       string      `json:"name"`
-	Blocked    bool        `json:"blocked,omitempty"`
-	Billing    BillingMode `json:"billing"`
-	CreateTime time.Time   `json:"createTime"`
-	DeleteTime time.Time   `json:"deleteTime,omitzero"`
-	Revision   Revision    `json:"revision"`
+	ID      ID          `json:"id"`
+	Name    string      `json:"name"`
+	Blocked bool        `json:"blocked,omitempty"`
+	Billing BillingMode `json:"billing"`
+	// ModelLimits bound all keys of the team together, by canonical model.
+	ModelLimits map[string]Limits `json:"modelLimits,omitempty"`
+	CreateTime  time.Time         `json:"createTime"`
+	DeleteTime  time.Time         `json:"deleteTime,omitzero"`
+	Revision    Revision          `json:"revision"`
 }
 
 // User is a person as audit events show one.

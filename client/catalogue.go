@@ -110,7 +110,7 @@ func modelTo(m *gatehouse.Model) *admin.Model {
 	return &admin.Model{
 		Name: m.Name, Type: string(m.Type), Owner: m.Owner, Version: m.Version, Created: stamp(m.Created), ContextLength: m.ContextLength,
 		Input: m.Input, Output: m.Output, FunctionCalling: m.Functions, StructuredOutputs: m.Structured, Reasoning: m.Reasoning,
-		Source: m.Source, SourceDate: m.SourceDate,
+		Source: m.Source, SourceDate: m.SourceDate, Clusters: m.Clusters,
 	}
 }
 
@@ -118,7 +118,7 @@ func modelFrom(m *admin.Model) *gatehouse.Model {
 	return &gatehouse.Model{
 		Name: m.Name, Type: gatehouse.ModelType(m.Type), Owner: m.Owner, Version: m.Version, Created: moment(m.Created), ContextLength: m.ContextLength,
 		Input: m.Input, Output: m.Output, Functions: m.FunctionCalling, Structured: m.StructuredOutputs, Reasoning: m.Reasoning,
-		Source: m.Source, SourceDate: m.SourceDate, Declared: m.Declared, Revision: revision(m.Revision),
+		Source: m.Source, SourceDate: m.SourceDate, Clusters: m.Clusters, Declared: m.Declared, Revision: revision(m.Revision),
 	}
 }
 

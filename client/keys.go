@@ -19,11 +19,15 @@ const (
 
 // CreateKey implements gatehouse.Keys.
 func (c *Client) CreateKey(ctx context.Context, n gatehouse.NewKey) (gatehouse.MintedKey, error) {
-	return mintedKey(exchange[admin.ApiKey](ctx, c, request{method: http.MethodPost, path: adminKeys, body: &admin.ApiKey{
+	return mintedKey(exchange[admin.ApiKey](ctx, c, request{method: http.MethodPost, path: adminKeys, body: newKeyTo(n)}))
+}
+
+func newKeyTo(n gatehouse.NewKey) *admin.ApiKey {
+	return &admin.ApiKey{
 		TeamId: n.TeamID.String(), Name: n.Name, AclStrings: n.ACL, ExpireTime: stamp(n.ExpireTime),
 		Qps: some(n.Limits.QPS), Qpm: some(n.Limits.QPM), Tpm: some(n.Limits.TPM),
 		Strict: n.Strict, ReserveTpm: n.ReserveTPM, IpRanges: cidrs(n.IPRanges), Tags: n.Tags, OwnerUserId: n.OwnerID.String(),
-	}}))
+	}
 }
 
 // GetKey implements gatehouse.Keys.
@@ -143,6 +147,7 @@ func keyFrom(k *admin.ApiKey) *gatehouse.Key {
 	for _, s := range k.Secrets {
 		out.Secrets = append(out.Secrets, gatehouse.Secret{
 			Last4: s.Last4, CreateTime: moment(s.CreateTime), ExpireTime: moment(s.ExpireTime), LastUse: moment(s.LastUseTime),
+			Foreign: s.Foreign,
 		})
 	}
 	if len(out.Secrets) == 0 {

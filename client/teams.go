@@ -39,6 +39,12 @@ func (c *Client) UpdateTeam(ctx context.Context, u gatehouse.TeamUpdate) (*gateh
 		Blocked: take(&paths, "blocked", u.Blocked),
 		Billing: string(take(&paths, "billing", u.Billing)),
 	}
+	if limits := take(&paths, "model_limits", u.ModelLimits); len(limits) > 0 {
+		body.ModelLimits = map[string]*admin.Limits{}
+		for model, l := range limits {
+			body.ModelLimits[model] = &admin.Limits{Qps: some(l.QPS), Qpm: some(l.QPM), Tpm: some(l.TPM)}
+		}
+	}
 	return one(teamFrom)(call[admin.Team](ctx, c, request{method: http.MethodPatch, path: under(teams, u.ID.String()), body: body,
 		query: &admin.UpdateTeamRequest{FieldMask: mask(paths)}}))
 }
@@ -87,10 +93,28 @@ func one[P, T any](from func(P) *T) func(P, error) (*T, error) {
 }
 
 func teamFrom(t *admin.Team) *gatehouse.Team {
-	return &gatehouse.Team{
+	out := &gatehouse.Team{
 		ID: id(t.Id), Name: t.Name, Blocked: t.Blocked, Billing: gatehouse.BillingMode(t.Billing),
 		CreateTime: moment(t.CreateTime), Revision: revision(t.Revision),
 	}
+	for model, l := range t.ModelLimits {
+		if out.ModelLimits == nil {
+			out.ModelLimits = map[string]gatehouse.Limits{}
+		}
+		out.ModelLimits[model] = limitsFrom(l)
+	}
+	return out
+}
+
+func limitsTo(l gatehouse.Limits) *admin.Limits {
+	if l == (gatehouse.Limits{}) {
+		return nil
+	}
+	return &admin.Limits{Qps: some(l.QPS), Qpm: some(l.QPM), Tpm: some(l.TPM)}
+}
+
+func limitsFrom(l *admin.Limits) gatehouse.Limits {
+	return gatehouse.Limits{QPS: l.GetQps(), QPM: l.GetQpm(), TPM: l.GetTpm()}
 }
 
 func userFrom(u *admin.User) *gatehouse.User {

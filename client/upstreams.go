@@ -29,16 +29,16 @@ func (c *Client) PutUpstream(ctx context.Context, u *gatehouse.Upstream) (*gateh
 	if u.ID.IsZero() {
 		return one(upstreamFrom)(call[admin.Upstream](ctx, c, request{method: http.MethodPost, path: upstreams, body: upstreamTo(u)}))
 	}
-	return c.UpdateUpstream(ctx, u, writable((*admin.Upstream)(nil))...)
+	members := writable((*admin.Upstream)(nil))
+	if u.Credential == "" {
+		members = slices.DeleteFunc(members, func(m string) bool { return m == "credential" })
+	}
+	return c.UpdateUpstream(ctx, u, members...)
 }
 
 // UpdateUpstream changes the named members (proto names, such as "base_url") of
-// the upstream u.ID. An empty Credential keeps the stored one.
+// the upstream u.ID. "credential" with an empty Credential takes it away.
 func (c *Client) UpdateUpstream(ctx context.Context, u *gatehouse.Upstream, members ...string) (*gatehouse.Upstream, error) {
-	const secret = "credential"
-	if u.Credential == "" {
-		members = slices.DeleteFunc(slices.Clone(members), func(m string) bool { return m == secret })
-	}
 	return one(upstreamFrom)(call[admin.Upstream](ctx, c, request{method: http.MethodPatch, path: under(upstreams, u.ID.String()),
 		body: upstreamTo(u), query: &admin.UpdateUpstreamRequest{FieldMask: mask(members)}}))
 }
@@ -68,7 +68,7 @@ func upstreamTo(u *gatehouse.Upstream) *admin.Upstream {
 			return &admin.Serve{Model: s.Model, Owner: s.Owner, As: s.As, Weight: int32(s.Weight)}
 		}),
 		Clusters: u.Clusters, AllowPrivate: u.AllowPrivate, CaCert: u.CACert, Proxy: u.Proxy, Http: u.HTTP, AskUsage: &u.AskUsage,
-		HeaderTimeout: span(u.HeaderTimeout), IdleTimeout: span(u.IdleTimeout), Disabled: u.Disabled,
+		HeaderTimeout: span(u.HeaderTimeout), IdleTimeout: span(u.IdleTimeout), Disabled: u.Disabled, Limits: limitsTo(u.Limits),
 	}
 }
 
@@ -80,7 +80,7 @@ func upstreamFrom(u *admin.Upstream) *gatehouse.Upstream {
 			return gatehouse.Serve{Model: s.Model, Owner: s.Owner, As: s.As, Weight: int(s.Weight)}
 		}),
 		Clusters: u.Clusters, AllowPrivate: u.AllowPrivate, CACert: u.CaCert, Proxy: u.Proxy, HTTP: u.Http, AskUsage: u.GetAskUsage(),
-		HeaderTimeout: u.HeaderTimeout.AsDuration(), IdleTimeout: u.IdleTimeout.AsDuration(), Disabled: u.Disabled,
+		HeaderTimeout: u.HeaderTimeout.AsDuration(), IdleTimeout: u.IdleTimeout.AsDuration(), Disabled: u.Disabled, Limits: limitsFrom(u.Limits),
 		Declared: u.Declared, Revision: revision(u.Revision),
 	}
 }

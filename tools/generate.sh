@@ -7,4 +7,7 @@ cd "$root/tools"
 GOWORK=off GOBIN="$root/bin/tools" go install tool
 cd "$root"
 rm -rf gen
-PATH="$root/bin/tools:$PATH" buf generate proto --template proto/buf.gen.yaml --exclude-path proto/google
+PATH="$root/bin/tools:$PATH"
+export PATH
+buf generate proto --template proto/buf.gen.yaml --exclude-path proto/google --exclude-path proto/gatehouse/fleet
+buf generate proto --template proto/buf.gen.fleet.yaml --path proto/gatehouse/fleet

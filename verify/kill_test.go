@@ -16,7 +16,9 @@ import (
 	"gatehouse/internal/secret"
 	"gatehouse/internal/simulate"
 	"gatehouse/internal/store"
+	"gatehouse/internal/store/postgres"
 	"gatehouse/internal/store/sqlite"
+	"gatehouse/internal/store/sqlstore"
 )
 
 // acts is what the management plane acknowledged, by key id. Requests whose
@@ -136,7 +138,7 @@ func (h *house) checkBooks(a *acts) {
 	db := h.openStore()
 	defer db.Close()
 	leaves, rows := map[string]int{}, map[string][]*gatehouse.UsageRecord{}
-	err := db.View(context.Background(), func(v store.View) error {
+	err := db.View(store.System(context.Background()), func(v store.View) error {
 		after := int64(-1)
 		for {
 			events, err := v.Events(gatehouse.EventFilter{Ascending: true, After: after, Limit: 1000})
@@ -193,11 +195,18 @@ func (h *house) compareWithLedger(rows map[string][]*gatehouse.UsageRecord) {
 // openStore opens the database of a stopped house.
 func (h *house) openStore() store.Store {
 	h.t.Helper()
-	keys, err := secret.Open(filepath.Join(h.dir, "data", "secrets"))
+	keys, err := secret.Open(h.Secrets())
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	db, err := sqlite.Open(context.Background(), filepath.Join(h.dir, "data", "gatehouse.db"), sqlite.Options{Guard: keys})
+	if h.Postgres != nil {
+		db, err := postgres.Open(context.Background(), h.DSN(), postgres.Options{Options: sqlstore.Options{Guard: keys}, ListenDSN: "-"})
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		return db
+	}
+	db, err := sqlite.Open(context.Background(), filepath.Join(h.DataOf(0), "gatehouse.db"), sqlite.Options{Guard: keys})
 	if err != nil {
 		h.t.Fatal(err)
 	}

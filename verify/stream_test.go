@@ -74,7 +74,7 @@ func (h *house) rowsByRequest() map[string][]*gatehouse.UsageRecord {
 	db := h.openStore()
 	defer db.Close()
 	rows := map[string][]*gatehouse.UsageRecord{}
-	err := db.View(context.Background(), func(v store.View) error { return scanRows(v, h.team, rows) })
+	err := db.View(store.System(context.Background()), func(v store.View) error { return scanRows(v, h.team, rows) })
 	if err != nil {
 		h.t.Fatal(err)
 	}

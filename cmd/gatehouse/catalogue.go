@@ -64,6 +64,7 @@ func modelPairs(m *gatehouse.Model) []string {
 		"name", m.Name, "type", string(m.Type), "owner", m.Owner, "version", m.Version, "created", clock(m.Created, ""),
 		"context", count(m.ContextLength), "input", strings.Join(m.Input, " "), "output", strings.Join(m.Output, " "),
 		"function calling", yes(m.Functions), "structured outputs", yes(m.Structured), "reasoning", yes(m.Reasoning),
+		"clusters", strings.Join(m.Clusters, " "),
 		"source", m.Source, "source date", m.SourceDate, "declared in the file", yes(m.Declared), "revision", m.Revision.String(),
 	}
 }
@@ -82,6 +83,7 @@ type modelsCreateCmd struct {
 	Reasoning  bool     `help:"It reasons."`
 	Source     string   `help:"Where these facts come from." placeholder:"URL"`
 	SourceDate string   `help:"When they were read there." placeholder:"DATE"`
+	Cluster    []string `help:"Cluster whose gateways serve it. Repeatable. Default: all." placeholder:"NAME"`
 }
 
 // Run creates a model.
@@ -90,7 +92,7 @@ func (c *modelsCreateCmd) Run(e *env) error {
 		m, err := s.CreateModel(s, &gatehouse.Model{
 			Name: c.Name, Type: gatehouse.ModelType(c.Type), Owner: c.Owner, Version: c.Version, ContextLength: c.Context,
 			Input: c.Input, Output: c.Output, Functions: c.Functions, Structured: c.Structured, Reasoning: c.Reasoning,
-			Source: c.Source, SourceDate: c.SourceDate,
+			Source: c.Source, SourceDate: c.SourceDate, Clusters: c.Cluster,
 		})
 		if err != nil {
 			return err
@@ -113,6 +115,7 @@ type modelsUpdateCmd struct {
 	Reasoning  *bool    `help:"It reasons." negatable:""`
 	Source     *string  `help:"Where these facts come from." placeholder:"URL"`
 	SourceDate *string  `help:"When they were read there." placeholder:"DATE"`
+	where
 }
 
 // Run updates a model.
@@ -146,7 +149,21 @@ func (c *modelsUpdateCmd) into(m *gatehouse.Model) (members []string) {
 	say(&members, "reasoning", c.Reasoning, &m.Reasoning)
 	say(&members, "source", c.Source, &m.Source)
 	say(&members, "source_date", c.SourceDate, &m.SourceDate)
+	c.where.into(&members, &m.Clusters)
 	return members
+}
+
+// where are the flags of an update that say whose gateways may use something.
+type where struct {
+	Cluster     []string `help:"Replace the clusters whose gateways may use it. Repeatable." xor:"where" placeholder:"NAME"`
+	AllClusters bool     `help:"Let the gateways of every cluster use it." xor:"where"`
+}
+
+func (w where) into(members, clusters *[]string) {
+	sayAll(members, "clusters", w.Cluster, clusters)
+	if w.AllClusters {
+		*clusters, *members = nil, append(*members, "clusters")
+	}
 }
 
 type modelsDeleteCmd struct {

@@ -20,18 +20,19 @@ import (
 
 // clientCommands are the commands that speak to a management plane.
 type clientCommands struct {
-	Keys           keysCmd      `cmd:"" help:"Manage inference keys."`
-	ManagementKeys managersCmd  `cmd:"" help:"Manage the credentials of the management plane."`
-	Upstreams      upstreamsCmd `cmd:"" help:"Manage the providers that requests go to."`
-	Models         modelsCmd    `cmd:"" help:"Manage the model catalogue."`
-	Aliases        aliasesCmd   `cmd:"" help:"Manage other names for models."`
-	Prices         pricesCmd    `cmd:"" help:"Manage what models cost."`
-	Usage          usageCmd     `cmd:"" help:"Ask what was used: dollars and tokens by time, model, key or tag."`
-	Clusters       clustersCmd  `cmd:"" help:"Manage groups of gateways."`
-	Gateways       gatewaysCmd  `cmd:"" help:"Look at gateways and forget those that will not come back."`
-	Team           teamCmd      `cmd:"" help:"Manage teams."`
-	Users          usersCmd     `cmd:"" help:"Manage the people of a team."`
-	Validate       validateCmd  `cmd:"" help:"Show what the management key in use is and may do."`
+	Keys           keysCmd       `cmd:"" help:"Manage inference keys."`
+	ManagementKeys managersCmd   `cmd:"" help:"Manage the credentials of the management plane."`
+	Upstreams      upstreamsCmd  `cmd:"" help:"Manage the providers that requests go to."`
+	Models         modelsCmd     `cmd:"" help:"Manage the model catalogue."`
+	Aliases        aliasesCmd    `cmd:"" help:"Manage other names for models."`
+	Prices         pricesCmd     `cmd:"" help:"Manage what models cost."`
+	Usage          usageCommands `cmd:"" help:"Ask what was used: dollars and tokens by time, model, key or tag."`
+	Clusters       clustersCmd   `cmd:"" help:"Manage groups of gateways."`
+	Gateways       gatewaysCmd   `cmd:"" help:"Look at gateways and forget those that will not come back."`
+	JoinTokens     joinTokensCmd `cmd:"" help:"Manage what makes a process a gateway of a cluster."`
+	Team           teamCmd       `cmd:"" help:"Manage teams."`
+	Users          usersCmd      `cmd:"" help:"Manage the people of a team."`
+	Validate       validateCmd   `cmd:"" help:"Show what the management key in use is and may do."`
 }
 
 // remote are the flags of every command that speaks to a management plane. The

@@ -107,7 +107,7 @@ type transcript struct {
 
 var (
 	uuids     = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
-	tokens    = regexp.MustCompile(`(gth[km]_)[0-9A-Za-z]{71}`)
+	tokens    = regexp.MustCompile(`(gth[kmj]_)[0-9A-Za-z]{71}`)
 	ends      = regexp.MustCompile(`\.\.\.[0-9A-Za-z]{4}\b`)
 	times     = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`)
 	revisions = regexp.MustCompile(`(revision(?: is |"?:?\s*"?))\d+\.\d+`)
@@ -185,7 +185,7 @@ func TestHelpSaysWhatThereIs(t *testing.T) {
 	for name, args := range map[string][]string{
 		"help.txt":             {"--help"},
 		"help-keys-create.txt": {"keys", "create", "--help"},
-		"help-usage.txt":       {"usage", "--help"},
+		"help-usage.txt":       {"usage", "ask", "--help"},
 		"help-audit.txt":       {"audit", "verify", "--help"},
 	} {
 		golden(t, filepath.Join("testdata", name), must(t, args...))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -223,17 +224,31 @@ func (d *demo) fetch(method, url, key, body string) (string, error) {
 }
 
 type recoverCmd struct {
-	Data    string `required:"" help:"Data directory of the installation. Nothing may be serving from it." placeholder:"DIR"`
-	Secrets string `help:"Directory of the secrets. Default: DATA/secrets." placeholder:"DIR"`
-	JSON    bool   `name:"json" help:"As JSON, as in a bootstrap file."`
+	Data     string `xor:"where" required:"" help:"Data directory of the installation. Nothing may be serving from it." placeholder:"DIR"`
+	Database string `xor:"where" required:"" env:"GATEHOUSE_DATABASE" help:"PostgreSQL of the installation, which may be serving. Needs --secrets." placeholder:"postgres://..."`
+	Secrets  string `help:"Directory of the secrets. Default: DATA/secrets." placeholder:"DIR"`
+	JSON     bool   `name:"json" help:"As JSON, as in a bootstrap file."`
 }
 
 // Run prints a new management key on standard output, alone.
 func (c *recoverCmd) Run(e *env) error {
 	cfg := serve.Defaults()
-	cfg.Data, cfg.Secrets = c.Data, c.Secrets
-	if _, err := os.Stat(c.Data); err != nil {
-		return gatehouse.Errorf(gatehouse.NotFound, "no data directory: %v", err)
+	cfg.Data, cfg.Secrets, cfg.Database = c.Data, c.Secrets, c.Database
+	if c.Database != "" {
+		if c.Secrets == "" {
+			return gatehouse.Errorf(gatehouse.InvalidArgument, "--database needs --secrets: the directory that control was started with")
+		}
+		scratch, err := os.MkdirTemp("", "gatehouse-recover")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(scratch)
+		cfg.Data = scratch
+	}
+	for _, dir := range []string{cfg.Data, cmp.Or(c.Secrets, cfg.Data)} {
+		if _, err := os.Stat(dir); err != nil {
+			return gatehouse.Errorf(gatehouse.NotFound, "no such directory: %v", err)
+		}
 	}
 	made, err := serve.Recover(e, cfg, slog.New(slog.NewTextHandler(e.err, nil)))
 	if err != nil {
@@ -249,11 +264,15 @@ func (c *recoverCmd) Run(e *env) error {
 
 type doctorCmd struct {
 	settings
-	JSON bool `name:"json" help:"As JSON."`
+	Running string `help:"Ask the process with metrics at URL whether it is ready, and nothing else." placeholder:"URL"`
+	JSON    bool   `name:"json" help:"As JSON."`
 }
 
 // Run prints one line per finding; any bad one is exit code 1.
 func (c *doctorCmd) Run(e *env) error {
+	if c.Running != "" {
+		return askRunning(e, c.Running)
+	}
 	cfg, err := c.load()
 	if err != nil {
 		return err

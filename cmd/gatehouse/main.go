@@ -41,7 +41,12 @@ type cli struct {
 	Config   configCmd   `cmd:"" help:"Look at the configuration."`
 	Doctor   doctorCmd   `cmd:"" help:"Check that this machine and data directory are fit to serve."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Journal  journalCmd  `cmd:"" help:"Look after a gateway's journal of usage."`
 	Audit    auditCmd    `cmd:"" help:"Verify, export and list the audit log."`
+	Backup   backupCmd   `cmd:"" help:"Write an encrypted backup of an installation that may be serving."`
+	Restore  restoreCmd  `cmd:"" help:"Make an installation out of a backup, in an empty target."`
+	Migrate  migrateCmd  `cmd:"" help:"Bring a PostgreSQL up to date, or move an installation into one."`
+	Secrets  secretsCmd  `cmd:"" help:"Rotate the installation's secrets."`
 	clientCommands
 }
 

@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"gatehouse"
 )
@@ -39,8 +42,12 @@ func teamState(t *gatehouse.Team) string {
 }
 
 func teamPairs(t *gatehouse.Team) []string {
-	return []string{"id", t.ID.String(), "name", t.Name, "billing", string(t.Billing), "state", teamState(t),
+	out := []string{"id", t.ID.String(), "name", t.Name, "billing", string(t.Billing), "state", teamState(t),
 		"created", clock(t.CreateTime, ""), "revision", t.Revision.String()}
+	for _, model := range slices.Sorted(maps.Keys(t.ModelLimits)) {
+		out = append(out, "limits of "+model, limits(t.ModelLimits[model]))
+	}
+	return out
 }
 
 type teamGetCmd struct {
@@ -89,6 +96,46 @@ type teamUpdateCmd struct {
 	Billing *string      `help:"metering, prepaid or postpaid." placeholder:"MODE"`
 	Block   bool         `help:"Refuse all its keys until unblocked." xor:"switch"`
 	Unblock bool         `help:"Accept its keys again." xor:"switch"`
+	Model   []modelLimit `name:"model-limit" help:"Limits of all its keys together for a model: MODEL=qps:5,qpm:100,tpm:10000, or MODEL=none. Other models keep theirs. Repeatable." sep:"none" placeholder:"LIMITS"`
+}
+
+// modelLimit is a flag: what a team may send to one model.
+type modelLimit struct {
+	model  string
+	limits gatehouse.Limits
+}
+
+// UnmarshalText reads MODEL=none or MODEL=NAME:N,…
+func (l *modelLimit) UnmarshalText(b []byte) error {
+	at := strings.LastIndexByte(string(b), '=')
+	if at < 1 {
+		return fmt.Errorf("%q is not MODEL=qps:5,qpm:100,tpm:10000 or MODEL=none", b)
+	}
+	l.model = string(b[:at])
+	return (*sendLimit)(&l.limits).UnmarshalText(b[at+1:])
+}
+
+// limit puts the limits named over those that the team has: on the wire they
+// are replaced as a whole.
+func (c *teamUpdateCmd) limit(s *session, u *gatehouse.TeamUpdate) error {
+	if len(c.Model) == 0 {
+		return nil
+	}
+	t, err := s.GetTeam(s, c.ID)
+	if err != nil {
+		return err
+	}
+	all := maps.Clone(t.ModelLimits)
+	if all == nil {
+		all = map[string]gatehouse.Limits{}
+	}
+	for _, l := range c.Model {
+		if all[l.model] = l.limits; l.limits == (gatehouse.Limits{}) {
+			delete(all, l.model)
+		}
+	}
+	u.ModelLimits = gatehouse.Some(all)
+	return nil
 }
 
 // Run updates a team.
@@ -98,8 +145,11 @@ func (c *teamUpdateCmd) Run(e *env) error {
 		if c.Billing != nil {
 			u.Billing = gatehouse.Some(gatehouse.BillingMode(*c.Billing))
 		}
-		if u == (gatehouse.TeamUpdate{ID: c.ID}) {
+		if !u.Name.Set && !u.Blocked.Set && !u.Billing.Set && len(c.Model) == 0 {
 			return something(nil)
+		}
+		if err := c.limit(s, &u); err != nil {
+			return err
 		}
 		t, err := s.UpdateTeam(s, u)
 		if err != nil {

@@ -111,7 +111,7 @@ func upstreamPairs(u *gatehouse.Upstream) []string {
 		"id", u.ID.String(), "name", u.Name, "kind", string(u.Kind), "url", u.BaseURL, "state", upstreamState(u), "families", families,
 		"serves", strings.Join(each(u.Serves, serves), " "), "clusters", strings.Join(u.Clusters, " "), "private addresses", yes(u.AllowPrivate),
 		"own roots", yes(u.CACert != ""), "proxy", u.Proxy, "http", u.HTTP, "asks for usage", yes(u.AskUsage),
-		"header timeout", wait(u.HeaderTimeout), "idle timeout", wait(u.IdleTimeout), "declared in the file", yes(u.Declared), "revision", u.Revision.String(),
+		"limits", limits(u.Limits), "header timeout", wait(u.HeaderTimeout), "idle timeout", wait(u.IdleTimeout), "declared in the file", yes(u.Declared), "revision", u.Revision.String(),
 	}
 }
 
@@ -127,7 +127,6 @@ type upstreamFlags struct {
 	CredentialFile string        `help:"File with the credential; - reads standard input. It is never an argument." placeholder:"FILE"`
 	Family         []string      `help:"Route family it speaks. Repeatable. Default: those of its kind." placeholder:"NAME"`
 	Serve          []served      `help:"Model it answers for: MODEL[;owner=O][;as=NAME][;weight=N], or * for all. Repeatable." sep:"none" placeholder:"MODEL"`
-	Cluster        []string      `help:"Cluster that may use it. Repeatable. Default: all." placeholder:"NAME"`
 	AllowPrivate   *bool         `help:"Allow loopback and private addresses." negatable:""`
 	CACertFile     string        `name:"ca-cert-file" help:"Roots to trust instead of the system's (PEM)." type:"existingfile" placeholder:"FILE"`
 	Proxy          *string       `help:"HTTP proxy." placeholder:"URL"`
@@ -135,6 +134,7 @@ type upstreamFlags struct {
 	AskUsage       *bool         `help:"Ask for usage on streams. Default: yes." negatable:""`
 	HeaderTimeout  time.Duration `help:"Longest wait for the start of an answer." placeholder:"30s"`
 	IdleTimeout    time.Duration `help:"Longest pause within an answer." placeholder:"30s"`
+	Limit          *sendLimit    `help:"Most that all gateways send it together: qps:50,qpm:1000,tpm:100000, or none. Replaces all three." placeholder:"LIMITS"`
 }
 
 // into writes what was said to u and lists the members, by their proto names.
@@ -154,9 +154,6 @@ func (f *upstreamFlags) into(e *env, u *gatehouse.Upstream) (members []string, e
 	}
 	if said("serves", len(f.Serve) > 0) {
 		u.Serves = each(f.Serve, func(v served) gatehouse.Serve { return gatehouse.Serve(v) })
-	}
-	if said("clusters", len(f.Cluster) > 0) {
-		u.Clusters = f.Cluster
 	}
 	if said("allow_private", f.AllowPrivate != nil) {
 		u.AllowPrivate = *f.AllowPrivate
@@ -181,6 +178,9 @@ func (f *upstreamFlags) into(e *env, u *gatehouse.Upstream) (members []string, e
 	if said("idle_timeout", f.IdleTimeout != 0) {
 		u.IdleTimeout = f.IdleTimeout
 	}
+	if said("limits", f.Limit != nil) {
+		u.Limits = gatehouse.Limits(*f.Limit)
+	}
 	return members, nil
 }
 
@@ -190,6 +190,8 @@ type upstreamsCreateCmd struct {
 	Name    string `help:"What to call it." required:"" placeholder:"NAME"`
 	Kind    string `help:"Whose habits it has: openai, anthropic or xai." enum:"openai,anthropic,xai" default:"openai"`
 	BaseURL string `name:"base-url" help:"Base URL with its /v1." required:"" placeholder:"URL"`
+
+	Cluster []string `help:"Cluster whose gateways may use it. Repeatable. Default: all." placeholder:"NAME"`
 }
 
 // Run creates an upstream. Unless told otherwise it answers for every model
@@ -198,7 +200,7 @@ func (c *upstreamsCreateCmd) Run(e *env) error {
 	return c.do(e, 0, func(s *session) error {
 		u := &gatehouse.Upstream{
 			Name: c.Name, Kind: gatehouse.UpstreamKind(c.Kind), BaseURL: c.BaseURL, AskUsage: true,
-			Serves: []gatehouse.Serve{{Model: "*"}},
+			Serves: []gatehouse.Serve{{Model: "*"}}, Clusters: c.Cluster,
 		}
 		if _, err := c.into(e, u); err != nil {
 			return err
@@ -219,17 +221,25 @@ type upstreamsUpdateCmd struct {
 	BaseURL string       `name:"base-url" help:"New base URL. Another host needs the credential again." placeholder:"URL"`
 	Disable bool         `help:"Send it nothing until enabled again." xor:"switch"`
 	Enable  bool         `help:"Send it requests again." xor:"switch"`
+	where
+	NoCredential bool `help:"Take its credential away. It is then asked without one."`
 }
 
 // Run updates an upstream.
 func (c *upstreamsUpdateCmd) Run(e *env) error {
 	return c.do(e, 0, func(s *session) error {
 		u := &gatehouse.Upstream{ID: c.ID, Name: c.Name, BaseURL: c.BaseURL, Disabled: c.Disable}
-		members, err := c.into(e, u)
+		members, err := c.upstreamFlags.into(e, u)
 		if err != nil {
 			return err
 		}
-		for name, given := range map[string]bool{"name": c.Name != "", "base_url": c.BaseURL != "", "disabled": c.Disable || c.Enable} {
+		if c.NoCredential && u.Credential != "" {
+			return gatehouse.Errorf(gatehouse.InvalidArgument, "--no-credential and --credential-file: give one of them")
+		}
+		c.where.into(&members, &u.Clusters)
+		for name, given := range map[string]bool{
+			"name": c.Name != "", "base_url": c.BaseURL != "", "disabled": c.Disable || c.Enable, "credential": c.NoCredential,
+		} {
 			if given {
 				members = append(members, name)
 			}

@@ -105,6 +105,40 @@ func most[T int32 | int64]() int64 {
 
 func (a amount[T]) opt() gatehouse.Opt[T] { return gatehouse.Opt[T]{Set: a.given, Value: a.n} }
 
+// sendLimit is a set of limits in one flag.
+type sendLimit gatehouse.Limits
+
+// UnmarshalText reads none, or NAME:N,… with the names qps, qpm and tpm.
+func (l *sendLimit) UnmarshalText(b []byte) error {
+	*l = sendLimit{}
+	if string(b) == "none" {
+		return nil
+	}
+	for part := range strings.SplitSeq(string(b), ",") {
+		name, number, _ := strings.Cut(part, ":")
+		var small amount[int32]
+		var large amount[int64]
+		var err error
+		switch name {
+		case "qps":
+			err = small.UnmarshalText([]byte(number))
+			l.QPS = small.n
+		case "qpm":
+			err = small.UnmarshalText([]byte(number))
+			l.QPM = small.n
+		case "tpm":
+			err = large.UnmarshalText([]byte(number))
+			l.TPM = large.n
+		default:
+			err = fmt.Errorf("%q is none of qps, qpm and tpm", name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // origin is where a key may be used from: an address, or a range of them.
 type origin netip.Prefix
 

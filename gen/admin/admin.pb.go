@@ -248,11 +248,13 @@ func (x *ApiKey) GetRevision() string {
 
 // KeySecret is one of the credentials of a key: two during a rotation.
 type KeySecret struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Last4         string                 `protobuf:"bytes,1,opt,name=last4,proto3" json:"last4,omitempty"`
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expire_time,json=expireTime,proto3,oneof" json:"expire_time,omitempty"`
-	LastUseTime   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=last_use_time,json=lastUseTime,proto3,oneof" json:"last_use_time,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Last4       string                 `protobuf:"bytes,1,opt,name=last4,proto3" json:"last4,omitempty"`
+	CreateTime  *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	ExpireTime  *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expire_time,json=expireTime,proto3,oneof" json:"expire_time,omitempty"`
+	LastUseTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=last_use_time,json=lastUseTime,proto3,oneof" json:"last_use_time,omitempty"`
+	// Minted elsewhere and imported.
+	Foreign       bool `protobuf:"varint,5,opt,name=foreign,proto3" json:"foreign,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -313,6 +315,13 @@ func (x *KeySecret) GetLastUseTime() *timestamppb.Timestamp {
 		return x.LastUseTime
 	}
 	return nil
+}
+
+func (x *KeySecret) GetForeign() bool {
+	if x != nil {
+		return x.Foreign
+	}
+	return false
 }
 
 type ListApiKeysRequest struct {
@@ -599,6 +608,257 @@ func (x *UpdateApiKeyRequest) GetFieldMask() *fieldmaskpb.FieldMask {
 	return nil
 }
 
+type ImportApiKeysRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 500.
+	Keys []*ForeignKey `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	// Say what would happen and change nothing.
+	DryRun        bool `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportApiKeysRequest) Reset() {
+	*x = ImportApiKeysRequest{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportApiKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportApiKeysRequest) ProtoMessage() {}
+
+func (x *ImportApiKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportApiKeysRequest.ProtoReflect.Descriptor instead.
+func (*ImportApiKeysRequest) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ImportApiKeysRequest) GetKeys() []*ForeignKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *ImportApiKeysRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+// ForeignKey is a key that was minted elsewhere.
+type ForeignKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 of the whole credential as its clients present it, in hex.
+	Digest string `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	// The visible end of the credential; may be empty.
+	Last4 string `protobuf:"bytes,2,opt,name=last4,proto3" json:"last4,omitempty"`
+	// Where it comes from, such as litellm.
+	Source string `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`
+	// What it may do here: the members that a creation takes, and disabled.
+	ApiKey        *ApiKey `protobuf:"bytes,4,opt,name=api_key,json=apiKey,proto3" json:"api_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForeignKey) Reset() {
+	*x = ForeignKey{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForeignKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForeignKey) ProtoMessage() {}
+
+func (x *ForeignKey) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForeignKey.ProtoReflect.Descriptor instead.
+func (*ForeignKey) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ForeignKey) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *ForeignKey) GetLast4() string {
+	if x != nil {
+		return x.Last4
+	}
+	return ""
+}
+
+func (x *ForeignKey) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *ForeignKey) GetApiKey() *ApiKey {
+	if x != nil {
+		return x.ApiKey
+	}
+	return nil
+}
+
+type ImportApiKeysResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each key, in the order given.
+	Results       []*ImportedKey `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportApiKeysResponse) Reset() {
+	*x = ImportApiKeysResponse{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportApiKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportApiKeysResponse) ProtoMessage() {}
+
+func (x *ImportApiKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportApiKeysResponse.ProtoReflect.Descriptor instead.
+func (*ImportApiKeysResponse) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ImportApiKeysResponse) GetResults() []*ImportedKey {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// ImportedKey says what became of one key.
+type ImportedKey struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Digest   string                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	ApiKeyId string                 `protobuf:"bytes,2,opt,name=api_key_id,json=apiKeyId,proto3" json:"api_key_id,omitempty"`
+	// created, unchanged or refused.
+	Outcome string `protobuf:"bytes,3,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	// Why it was refused.
+	Problem       string   `protobuf:"bytes,4,opt,name=problem,proto3" json:"problem,omitempty"`
+	Warnings      []string `protobuf:"bytes,5,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportedKey) Reset() {
+	*x = ImportedKey{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportedKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportedKey) ProtoMessage() {}
+
+func (x *ImportedKey) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportedKey.ProtoReflect.Descriptor instead.
+func (*ImportedKey) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ImportedKey) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *ImportedKey) GetApiKeyId() string {
+	if x != nil {
+		return x.ApiKeyId
+	}
+	return ""
+}
+
+func (x *ImportedKey) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *ImportedKey) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *ImportedKey) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
 type ListManagementKeysRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -610,7 +870,7 @@ type ListManagementKeysRequest struct {
 
 func (x *ListManagementKeysRequest) Reset() {
 	*x = ListManagementKeysRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[7]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -622,7 +882,7 @@ func (x *ListManagementKeysRequest) String() string {
 func (*ListManagementKeysRequest) ProtoMessage() {}
 
 func (x *ListManagementKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[7]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -635,7 +895,7 @@ func (x *ListManagementKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListManagementKeysRequest.ProtoReflect.Descriptor instead.
 func (*ListManagementKeysRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListManagementKeysRequest) GetPageSize() int32 {
@@ -669,7 +929,7 @@ type ListManagementKeysResponse struct {
 
 func (x *ListManagementKeysResponse) Reset() {
 	*x = ListManagementKeysResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[8]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -681,7 +941,7 @@ func (x *ListManagementKeysResponse) String() string {
 func (*ListManagementKeysResponse) ProtoMessage() {}
 
 func (x *ListManagementKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[8]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -694,7 +954,7 @@ func (x *ListManagementKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListManagementKeysResponse.ProtoReflect.Descriptor instead.
 func (*ListManagementKeysResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListManagementKeysResponse) GetManagementKeys() []*authmgmt.ManagementKey {
@@ -720,7 +980,7 @@ type CreateManagementKeyRequest struct {
 
 func (x *CreateManagementKeyRequest) Reset() {
 	*x = CreateManagementKeyRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[9]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -732,7 +992,7 @@ func (x *CreateManagementKeyRequest) String() string {
 func (*CreateManagementKeyRequest) ProtoMessage() {}
 
 func (x *CreateManagementKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[9]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -745,7 +1005,7 @@ func (x *CreateManagementKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateManagementKeyRequest.ProtoReflect.Descriptor instead.
 func (*CreateManagementKeyRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CreateManagementKeyRequest) GetManagementKey() *authmgmt.ManagementKey {
@@ -764,7 +1024,7 @@ type GetManagementKeyRequest struct {
 
 func (x *GetManagementKeyRequest) Reset() {
 	*x = GetManagementKeyRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[10]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -776,7 +1036,7 @@ func (x *GetManagementKeyRequest) String() string {
 func (*GetManagementKeyRequest) ProtoMessage() {}
 
 func (x *GetManagementKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[10]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -789,7 +1049,7 @@ func (x *GetManagementKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetManagementKeyRequest.ProtoReflect.Descriptor instead.
 func (*GetManagementKeyRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetManagementKeyRequest) GetId() string {
@@ -810,7 +1070,7 @@ type RotateManagementKeyRequest struct {
 
 func (x *RotateManagementKeyRequest) Reset() {
 	*x = RotateManagementKeyRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[11]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -822,7 +1082,7 @@ func (x *RotateManagementKeyRequest) String() string {
 func (*RotateManagementKeyRequest) ProtoMessage() {}
 
 func (x *RotateManagementKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[11]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -835,7 +1095,7 @@ func (x *RotateManagementKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotateManagementKeyRequest.ProtoReflect.Descriptor instead.
 func (*RotateManagementKeyRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RotateManagementKeyRequest) GetId() string {
@@ -868,7 +1128,7 @@ type RevokeManagementKeyRequest struct {
 
 func (x *RevokeManagementKeyRequest) Reset() {
 	*x = RevokeManagementKeyRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[12]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -880,7 +1140,7 @@ func (x *RevokeManagementKeyRequest) String() string {
 func (*RevokeManagementKeyRequest) ProtoMessage() {}
 
 func (x *RevokeManagementKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[12]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -893,7 +1153,7 @@ func (x *RevokeManagementKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeManagementKeyRequest.ProtoReflect.Descriptor instead.
 func (*RevokeManagementKeyRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RevokeManagementKeyRequest) GetId() string {
@@ -911,7 +1171,7 @@ type RevokeManagementKeyResponse struct {
 
 func (x *RevokeManagementKeyResponse) Reset() {
 	*x = RevokeManagementKeyResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[13]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -923,7 +1183,7 @@ func (x *RevokeManagementKeyResponse) String() string {
 func (*RevokeManagementKeyResponse) ProtoMessage() {}
 
 func (x *RevokeManagementKeyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[13]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -936,7 +1196,7 @@ func (x *RevokeManagementKeyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeManagementKeyResponse.ProtoReflect.Descriptor instead.
 func (*RevokeManagementKeyResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 // Team owns keys, usage and an audit log.
@@ -946,16 +1206,18 @@ type Team struct {
 	Name    string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Blocked bool                   `protobuf:"varint,3,opt,name=blocked,proto3" json:"blocked,omitempty"`
 	// metering, prepaid or postpaid.
-	Billing       string                 `protobuf:"bytes,4,opt,name=billing,proto3" json:"billing,omitempty"`
-	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	Revision      string                 `protobuf:"bytes,6,opt,name=revision,proto3" json:"revision,omitempty"`
+	Billing    string                 `protobuf:"bytes,4,opt,name=billing,proto3" json:"billing,omitempty"`
+	CreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	Revision   string                 `protobuf:"bytes,6,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Of all its keys together, by model. An update replaces them all.
+	ModelLimits   map[string]*Limits `protobuf:"bytes,7,rep,name=model_limits,json=modelLimits,proto3" json:"model_limits,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Team) Reset() {
 	*x = Team{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[14]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -967,7 +1229,7 @@ func (x *Team) String() string {
 func (*Team) ProtoMessage() {}
 
 func (x *Team) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[14]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -980,7 +1242,7 @@ func (x *Team) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Team.ProtoReflect.Descriptor instead.
 func (*Team) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Team) GetId() string {
@@ -1025,6 +1287,75 @@ func (x *Team) GetRevision() string {
 	return ""
 }
 
+func (x *Team) GetModelLimits() map[string]*Limits {
+	if x != nil {
+		return x.ModelLimits
+	}
+	return nil
+}
+
+// Limits bound requests per second and minute, and tokens per minute. An absent
+// one is none.
+type Limits struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Qps           *int32                 `protobuf:"varint,1,opt,name=qps,proto3,oneof" json:"qps,omitempty"`
+	Qpm           *int32                 `protobuf:"varint,2,opt,name=qpm,proto3,oneof" json:"qpm,omitempty"`
+	Tpm           *int64                 `protobuf:"varint,3,opt,name=tpm,proto3,oneof" json:"tpm,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Limits) Reset() {
+	*x = Limits{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limits) ProtoMessage() {}
+
+func (x *Limits) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limits.ProtoReflect.Descriptor instead.
+func (*Limits) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Limits) GetQps() int32 {
+	if x != nil && x.Qps != nil {
+		return *x.Qps
+	}
+	return 0
+}
+
+func (x *Limits) GetQpm() int32 {
+	if x != nil && x.Qpm != nil {
+		return *x.Qpm
+	}
+	return 0
+}
+
+func (x *Limits) GetTpm() int64 {
+	if x != nil && x.Tpm != nil {
+		return *x.Tpm
+	}
+	return 0
+}
+
 type ListTeamsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -1035,7 +1366,7 @@ type ListTeamsRequest struct {
 
 func (x *ListTeamsRequest) Reset() {
 	*x = ListTeamsRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[15]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1047,7 +1378,7 @@ func (x *ListTeamsRequest) String() string {
 func (*ListTeamsRequest) ProtoMessage() {}
 
 func (x *ListTeamsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[15]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1060,7 +1391,7 @@ func (x *ListTeamsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTeamsRequest.ProtoReflect.Descriptor instead.
 func (*ListTeamsRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListTeamsRequest) GetPageSize() int32 {
@@ -1087,7 +1418,7 @@ type ListTeamsResponse struct {
 
 func (x *ListTeamsResponse) Reset() {
 	*x = ListTeamsResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[16]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1099,7 +1430,7 @@ func (x *ListTeamsResponse) String() string {
 func (*ListTeamsResponse) ProtoMessage() {}
 
 func (x *ListTeamsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[16]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1112,7 +1443,7 @@ func (x *ListTeamsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTeamsResponse.ProtoReflect.Descriptor instead.
 func (*ListTeamsResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListTeamsResponse) GetTeams() []*Team {
@@ -1138,7 +1469,7 @@ type CreateTeamRequest struct {
 
 func (x *CreateTeamRequest) Reset() {
 	*x = CreateTeamRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[17]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1150,7 +1481,7 @@ func (x *CreateTeamRequest) String() string {
 func (*CreateTeamRequest) ProtoMessage() {}
 
 func (x *CreateTeamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[17]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1163,7 +1494,7 @@ func (x *CreateTeamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTeamRequest.ProtoReflect.Descriptor instead.
 func (*CreateTeamRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CreateTeamRequest) GetTeam() *Team {
@@ -1182,7 +1513,7 @@ type GetTeamRequest struct {
 
 func (x *GetTeamRequest) Reset() {
 	*x = GetTeamRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[18]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1194,7 +1525,7 @@ func (x *GetTeamRequest) String() string {
 func (*GetTeamRequest) ProtoMessage() {}
 
 func (x *GetTeamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[18]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1207,7 +1538,7 @@ func (x *GetTeamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTeamRequest.ProtoReflect.Descriptor instead.
 func (*GetTeamRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetTeamRequest) GetId() string {
@@ -1228,7 +1559,7 @@ type UpdateTeamRequest struct {
 
 func (x *UpdateTeamRequest) Reset() {
 	*x = UpdateTeamRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[19]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1240,7 +1571,7 @@ func (x *UpdateTeamRequest) String() string {
 func (*UpdateTeamRequest) ProtoMessage() {}
 
 func (x *UpdateTeamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[19]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1253,7 +1584,7 @@ func (x *UpdateTeamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateTeamRequest.ProtoReflect.Descriptor instead.
 func (*UpdateTeamRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *UpdateTeamRequest) GetId() string {
@@ -1295,7 +1626,7 @@ type User struct {
 
 func (x *User) Reset() {
 	*x = User{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[20]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1307,7 +1638,7 @@ func (x *User) String() string {
 func (*User) ProtoMessage() {}
 
 func (x *User) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[20]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1320,7 +1651,7 @@ func (x *User) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use User.ProtoReflect.Descriptor instead.
 func (*User) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{20}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *User) GetId() string {
@@ -1390,7 +1721,7 @@ type ListUsersRequest struct {
 
 func (x *ListUsersRequest) Reset() {
 	*x = ListUsersRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[21]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1402,7 +1733,7 @@ func (x *ListUsersRequest) String() string {
 func (*ListUsersRequest) ProtoMessage() {}
 
 func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[21]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1415,7 +1746,7 @@ func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersRequest.ProtoReflect.Descriptor instead.
 func (*ListUsersRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{21}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListUsersRequest) GetPageSize() int32 {
@@ -1449,7 +1780,7 @@ type ListUsersResponse struct {
 
 func (x *ListUsersResponse) Reset() {
 	*x = ListUsersResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[22]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1461,7 +1792,7 @@ func (x *ListUsersResponse) String() string {
 func (*ListUsersResponse) ProtoMessage() {}
 
 func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[22]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1474,7 +1805,7 @@ func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersResponse.ProtoReflect.Descriptor instead.
 func (*ListUsersResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{22}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListUsersResponse) GetUsers() []*User {
@@ -1500,7 +1831,7 @@ type CreateUserRequest struct {
 
 func (x *CreateUserRequest) Reset() {
 	*x = CreateUserRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[23]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1512,7 +1843,7 @@ func (x *CreateUserRequest) String() string {
 func (*CreateUserRequest) ProtoMessage() {}
 
 func (x *CreateUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[23]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1525,7 +1856,7 @@ func (x *CreateUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateUserRequest.ProtoReflect.Descriptor instead.
 func (*CreateUserRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{23}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CreateUserRequest) GetUser() *User {
@@ -1544,7 +1875,7 @@ type GetUserRequest struct {
 
 func (x *GetUserRequest) Reset() {
 	*x = GetUserRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[24]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1556,7 +1887,7 @@ func (x *GetUserRequest) String() string {
 func (*GetUserRequest) ProtoMessage() {}
 
 func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[24]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1569,7 +1900,7 @@ func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUserRequest.ProtoReflect.Descriptor instead.
 func (*GetUserRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{24}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetUserRequest) GetId() string {
@@ -1590,7 +1921,7 @@ type UpdateUserRequest struct {
 
 func (x *UpdateUserRequest) Reset() {
 	*x = UpdateUserRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[25]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1602,7 +1933,7 @@ func (x *UpdateUserRequest) String() string {
 func (*UpdateUserRequest) ProtoMessage() {}
 
 func (x *UpdateUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[25]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1615,7 +1946,7 @@ func (x *UpdateUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateUserRequest.ProtoReflect.Descriptor instead.
 func (*UpdateUserRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{25}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *UpdateUserRequest) GetId() string {
@@ -1649,7 +1980,7 @@ type Upstream struct {
 	// With its /v1.
 	BaseUrl string `protobuf:"bytes,4,opt,name=base_url,json=baseUrl,proto3" json:"base_url,omitempty"`
 	// Write-only: no answer holds it. An update without it keeps the stored one,
-	// unless the origin of baseUrl changes.
+	// unless the origin of baseUrl changes; null takes it away.
 	Credential    *string  `protobuf:"bytes,5,opt,name=credential,proto3,oneof" json:"credential,omitempty"`
 	HasCredential bool     `protobuf:"varint,6,opt,name=has_credential,json=hasCredential,proto3" json:"has_credential,omitempty"`
 	Families      []string `protobuf:"bytes,7,rep,name=families,proto3" json:"families,omitempty"`
@@ -1668,15 +1999,17 @@ type Upstream struct {
 	IdleTimeout   *durationpb.Duration `protobuf:"bytes,16,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
 	Disabled      bool                 `protobuf:"varint,17,opt,name=disabled,proto3" json:"disabled,omitempty"`
 	// By the configuration file, which is then the truth.
-	Declared      bool   `protobuf:"varint,18,opt,name=declared,proto3" json:"declared,omitempty"`
-	Revision      string `protobuf:"bytes,19,opt,name=revision,proto3" json:"revision,omitempty"`
+	Declared bool   `protobuf:"varint,18,opt,name=declared,proto3" json:"declared,omitempty"`
+	Revision string `protobuf:"bytes,19,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Of what all gateways send it together. An update replaces them all.
+	Limits        *Limits `protobuf:"bytes,20,opt,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Upstream) Reset() {
 	*x = Upstream{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[26]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1688,7 +2021,7 @@ func (x *Upstream) String() string {
 func (*Upstream) ProtoMessage() {}
 
 func (x *Upstream) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[26]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1701,7 +2034,7 @@ func (x *Upstream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upstream.ProtoReflect.Descriptor instead.
 func (*Upstream) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{26}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Upstream) GetId() string {
@@ -1837,6 +2170,13 @@ func (x *Upstream) GetRevision() string {
 	return ""
 }
 
+func (x *Upstream) GetLimits() *Limits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
 // Serve says that an upstream answers for a model, or with "*" for all.
 type Serve struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1850,7 +2190,7 @@ type Serve struct {
 
 func (x *Serve) Reset() {
 	*x = Serve{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[27]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1862,7 +2202,7 @@ func (x *Serve) String() string {
 func (*Serve) ProtoMessage() {}
 
 func (x *Serve) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[27]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1875,7 +2215,7 @@ func (x *Serve) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Serve.ProtoReflect.Descriptor instead.
 func (*Serve) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{27}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Serve) GetModel() string {
@@ -1916,7 +2256,7 @@ type ListUpstreamsRequest struct {
 
 func (x *ListUpstreamsRequest) Reset() {
 	*x = ListUpstreamsRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[28]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1928,7 +2268,7 @@ func (x *ListUpstreamsRequest) String() string {
 func (*ListUpstreamsRequest) ProtoMessage() {}
 
 func (x *ListUpstreamsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[28]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1941,7 +2281,7 @@ func (x *ListUpstreamsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUpstreamsRequest.ProtoReflect.Descriptor instead.
 func (*ListUpstreamsRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{28}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListUpstreamsRequest) GetPageSize() int32 {
@@ -1968,7 +2308,7 @@ type ListUpstreamsResponse struct {
 
 func (x *ListUpstreamsResponse) Reset() {
 	*x = ListUpstreamsResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[29]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1980,7 +2320,7 @@ func (x *ListUpstreamsResponse) String() string {
 func (*ListUpstreamsResponse) ProtoMessage() {}
 
 func (x *ListUpstreamsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[29]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1993,7 +2333,7 @@ func (x *ListUpstreamsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUpstreamsResponse.ProtoReflect.Descriptor instead.
 func (*ListUpstreamsResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{29}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListUpstreamsResponse) GetUpstreams() []*Upstream {
@@ -2019,7 +2359,7 @@ type CreateUpstreamRequest struct {
 
 func (x *CreateUpstreamRequest) Reset() {
 	*x = CreateUpstreamRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[30]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2031,7 +2371,7 @@ func (x *CreateUpstreamRequest) String() string {
 func (*CreateUpstreamRequest) ProtoMessage() {}
 
 func (x *CreateUpstreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[30]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2044,7 +2384,7 @@ func (x *CreateUpstreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateUpstreamRequest.ProtoReflect.Descriptor instead.
 func (*CreateUpstreamRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{30}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CreateUpstreamRequest) GetUpstream() *Upstream {
@@ -2063,7 +2403,7 @@ type GetUpstreamRequest struct {
 
 func (x *GetUpstreamRequest) Reset() {
 	*x = GetUpstreamRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[31]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2075,7 +2415,7 @@ func (x *GetUpstreamRequest) String() string {
 func (*GetUpstreamRequest) ProtoMessage() {}
 
 func (x *GetUpstreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[31]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2088,7 +2428,7 @@ func (x *GetUpstreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUpstreamRequest.ProtoReflect.Descriptor instead.
 func (*GetUpstreamRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{31}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GetUpstreamRequest) GetId() string {
@@ -2109,7 +2449,7 @@ type UpdateUpstreamRequest struct {
 
 func (x *UpdateUpstreamRequest) Reset() {
 	*x = UpdateUpstreamRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[32]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2121,7 +2461,7 @@ func (x *UpdateUpstreamRequest) String() string {
 func (*UpdateUpstreamRequest) ProtoMessage() {}
 
 func (x *UpdateUpstreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[32]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2134,7 +2474,7 @@ func (x *UpdateUpstreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateUpstreamRequest.ProtoReflect.Descriptor instead.
 func (*UpdateUpstreamRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{32}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *UpdateUpstreamRequest) GetId() string {
@@ -2167,7 +2507,7 @@ type DeleteUpstreamRequest struct {
 
 func (x *DeleteUpstreamRequest) Reset() {
 	*x = DeleteUpstreamRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2179,7 +2519,7 @@ func (x *DeleteUpstreamRequest) String() string {
 func (*DeleteUpstreamRequest) ProtoMessage() {}
 
 func (x *DeleteUpstreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[33]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2192,7 +2532,7 @@ func (x *DeleteUpstreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteUpstreamRequest.ProtoReflect.Descriptor instead.
 func (*DeleteUpstreamRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{33}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DeleteUpstreamRequest) GetId() string {
@@ -2210,7 +2550,7 @@ type DeleteUpstreamResponse struct {
 
 func (x *DeleteUpstreamResponse) Reset() {
 	*x = DeleteUpstreamResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2222,7 +2562,7 @@ func (x *DeleteUpstreamResponse) String() string {
 func (*DeleteUpstreamResponse) ProtoMessage() {}
 
 func (x *DeleteUpstreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[34]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2235,7 +2575,7 @@ func (x *DeleteUpstreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteUpstreamResponse.ProtoReflect.Descriptor instead.
 func (*DeleteUpstreamResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{34}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{39}
 }
 
 type TestUpstreamRequest struct {
@@ -2247,7 +2587,7 @@ type TestUpstreamRequest struct {
 
 func (x *TestUpstreamRequest) Reset() {
 	*x = TestUpstreamRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2259,7 +2599,7 @@ func (x *TestUpstreamRequest) String() string {
 func (*TestUpstreamRequest) ProtoMessage() {}
 
 func (x *TestUpstreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[35]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2272,7 +2612,7 @@ func (x *TestUpstreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestUpstreamRequest.ProtoReflect.Descriptor instead.
 func (*TestUpstreamRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{35}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *TestUpstreamRequest) GetId() string {
@@ -2296,7 +2636,7 @@ type TestUpstreamResponse struct {
 
 func (x *TestUpstreamResponse) Reset() {
 	*x = TestUpstreamResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2308,7 +2648,7 @@ func (x *TestUpstreamResponse) String() string {
 func (*TestUpstreamResponse) ProtoMessage() {}
 
 func (x *TestUpstreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[36]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2321,7 +2661,7 @@ func (x *TestUpstreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestUpstreamResponse.ProtoReflect.Descriptor instead.
 func (*TestUpstreamResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{36}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *TestUpstreamResponse) GetOk() bool {
@@ -2380,13 +2720,15 @@ type Model struct {
 	SourceDate        string   `protobuf:"bytes,13,opt,name=source_date,json=sourceDate,proto3" json:"source_date,omitempty"`
 	Declared          bool     `protobuf:"varint,14,opt,name=declared,proto3" json:"declared,omitempty"`
 	Revision          string   `protobuf:"bytes,15,opt,name=revision,proto3" json:"revision,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Whose gateways serve it. None: all.
+	Clusters      []string `protobuf:"bytes,16,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2398,7 +2740,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[37]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2411,7 +2753,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{37}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Model) GetName() string {
@@ -2519,6 +2861,13 @@ func (x *Model) GetRevision() string {
 	return ""
 }
 
+func (x *Model) GetClusters() []string {
+	if x != nil {
+		return x.Clusters
+	}
+	return nil
+}
+
 type ListModelsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -2529,7 +2878,7 @@ type ListModelsRequest struct {
 
 func (x *ListModelsRequest) Reset() {
 	*x = ListModelsRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2541,7 +2890,7 @@ func (x *ListModelsRequest) String() string {
 func (*ListModelsRequest) ProtoMessage() {}
 
 func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[38]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2554,7 +2903,7 @@ func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsRequest.ProtoReflect.Descriptor instead.
 func (*ListModelsRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{38}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListModelsRequest) GetPageSize() int32 {
@@ -2581,7 +2930,7 @@ type ListModelsResponse struct {
 
 func (x *ListModelsResponse) Reset() {
 	*x = ListModelsResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2593,7 +2942,7 @@ func (x *ListModelsResponse) String() string {
 func (*ListModelsResponse) ProtoMessage() {}
 
 func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[39]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2606,7 +2955,7 @@ func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsResponse.ProtoReflect.Descriptor instead.
 func (*ListModelsResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{39}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListModelsResponse) GetModels() []*Model {
@@ -2632,7 +2981,7 @@ type CreateModelRequest struct {
 
 func (x *CreateModelRequest) Reset() {
 	*x = CreateModelRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2644,7 +2993,7 @@ func (x *CreateModelRequest) String() string {
 func (*CreateModelRequest) ProtoMessage() {}
 
 func (x *CreateModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[40]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2657,7 +3006,7 @@ func (x *CreateModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateModelRequest.ProtoReflect.Descriptor instead.
 func (*CreateModelRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{40}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *CreateModelRequest) GetModel() *Model {
@@ -2676,7 +3025,7 @@ type GetModelRequest struct {
 
 func (x *GetModelRequest) Reset() {
 	*x = GetModelRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2688,7 +3037,7 @@ func (x *GetModelRequest) String() string {
 func (*GetModelRequest) ProtoMessage() {}
 
 func (x *GetModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[41]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2701,7 +3050,7 @@ func (x *GetModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetModelRequest.ProtoReflect.Descriptor instead.
 func (*GetModelRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{41}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetModelRequest) GetName() string {
@@ -2722,7 +3071,7 @@ type UpdateModelRequest struct {
 
 func (x *UpdateModelRequest) Reset() {
 	*x = UpdateModelRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2734,7 +3083,7 @@ func (x *UpdateModelRequest) String() string {
 func (*UpdateModelRequest) ProtoMessage() {}
 
 func (x *UpdateModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[42]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2747,7 +3096,7 @@ func (x *UpdateModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateModelRequest.ProtoReflect.Descriptor instead.
 func (*UpdateModelRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{42}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *UpdateModelRequest) GetName() string {
@@ -2780,7 +3129,7 @@ type DeleteModelRequest struct {
 
 func (x *DeleteModelRequest) Reset() {
 	*x = DeleteModelRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2792,7 +3141,7 @@ func (x *DeleteModelRequest) String() string {
 func (*DeleteModelRequest) ProtoMessage() {}
 
 func (x *DeleteModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[43]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2805,7 +3154,7 @@ func (x *DeleteModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteModelRequest.ProtoReflect.Descriptor instead.
 func (*DeleteModelRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{43}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *DeleteModelRequest) GetName() string {
@@ -2823,7 +3172,7 @@ type DeleteModelResponse struct {
 
 func (x *DeleteModelResponse) Reset() {
 	*x = DeleteModelResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2835,7 +3184,7 @@ func (x *DeleteModelResponse) String() string {
 func (*DeleteModelResponse) ProtoMessage() {}
 
 func (x *DeleteModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[44]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2848,7 +3197,7 @@ func (x *DeleteModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteModelResponse.ProtoReflect.Descriptor instead.
 func (*DeleteModelResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{44}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 // Alias is another name for a model.
@@ -2866,7 +3215,7 @@ type Alias struct {
 
 func (x *Alias) Reset() {
 	*x = Alias{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2878,7 +3227,7 @@ func (x *Alias) String() string {
 func (*Alias) ProtoMessage() {}
 
 func (x *Alias) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[45]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2891,7 +3240,7 @@ func (x *Alias) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alias.ProtoReflect.Descriptor instead.
 func (*Alias) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Alias) GetName() string {
@@ -2939,7 +3288,7 @@ type ListAliasesRequest struct {
 
 func (x *ListAliasesRequest) Reset() {
 	*x = ListAliasesRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2951,7 +3300,7 @@ func (x *ListAliasesRequest) String() string {
 func (*ListAliasesRequest) ProtoMessage() {}
 
 func (x *ListAliasesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[46]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2964,7 +3313,7 @@ func (x *ListAliasesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAliasesRequest.ProtoReflect.Descriptor instead.
 func (*ListAliasesRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListAliasesRequest) GetPageSize() int32 {
@@ -2991,7 +3340,7 @@ type ListAliasesResponse struct {
 
 func (x *ListAliasesResponse) Reset() {
 	*x = ListAliasesResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3003,7 +3352,7 @@ func (x *ListAliasesResponse) String() string {
 func (*ListAliasesResponse) ProtoMessage() {}
 
 func (x *ListAliasesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[47]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3016,7 +3365,7 @@ func (x *ListAliasesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAliasesResponse.ProtoReflect.Descriptor instead.
 func (*ListAliasesResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListAliasesResponse) GetAliases() []*Alias {
@@ -3042,7 +3391,7 @@ type CreateAliasRequest struct {
 
 func (x *CreateAliasRequest) Reset() {
 	*x = CreateAliasRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3054,7 +3403,7 @@ func (x *CreateAliasRequest) String() string {
 func (*CreateAliasRequest) ProtoMessage() {}
 
 func (x *CreateAliasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[48]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3067,7 +3416,7 @@ func (x *CreateAliasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateAliasRequest.ProtoReflect.Descriptor instead.
 func (*CreateAliasRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *CreateAliasRequest) GetAlias() *Alias {
@@ -3086,7 +3435,7 @@ type GetAliasRequest struct {
 
 func (x *GetAliasRequest) Reset() {
 	*x = GetAliasRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3098,7 +3447,7 @@ func (x *GetAliasRequest) String() string {
 func (*GetAliasRequest) ProtoMessage() {}
 
 func (x *GetAliasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[49]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3111,7 +3460,7 @@ func (x *GetAliasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAliasRequest.ProtoReflect.Descriptor instead.
 func (*GetAliasRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *GetAliasRequest) GetName() string {
@@ -3132,7 +3481,7 @@ type UpdateAliasRequest struct {
 
 func (x *UpdateAliasRequest) Reset() {
 	*x = UpdateAliasRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3144,7 +3493,7 @@ func (x *UpdateAliasRequest) String() string {
 func (*UpdateAliasRequest) ProtoMessage() {}
 
 func (x *UpdateAliasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[50]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3157,7 +3506,7 @@ func (x *UpdateAliasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateAliasRequest.ProtoReflect.Descriptor instead.
 func (*UpdateAliasRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *UpdateAliasRequest) GetName() string {
@@ -3190,7 +3539,7 @@ type DeleteAliasRequest struct {
 
 func (x *DeleteAliasRequest) Reset() {
 	*x = DeleteAliasRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3202,7 +3551,7 @@ func (x *DeleteAliasRequest) String() string {
 func (*DeleteAliasRequest) ProtoMessage() {}
 
 func (x *DeleteAliasRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[51]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3215,7 +3564,7 @@ func (x *DeleteAliasRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteAliasRequest.ProtoReflect.Descriptor instead.
 func (*DeleteAliasRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *DeleteAliasRequest) GetName() string {
@@ -3233,7 +3582,7 @@ type DeleteAliasResponse struct {
 
 func (x *DeleteAliasResponse) Reset() {
 	*x = DeleteAliasResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3245,7 +3594,7 @@ func (x *DeleteAliasResponse) String() string {
 func (*DeleteAliasResponse) ProtoMessage() {}
 
 func (x *DeleteAliasResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[52]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3258,7 +3607,7 @@ func (x *DeleteAliasResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteAliasResponse.ProtoReflect.Descriptor instead.
 func (*DeleteAliasResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{52}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{57}
 }
 
 // Price is what a model costs from a moment on.
@@ -3284,7 +3633,7 @@ type Price struct {
 
 func (x *Price) Reset() {
 	*x = Price{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3296,7 +3645,7 @@ func (x *Price) String() string {
 func (*Price) ProtoMessage() {}
 
 func (x *Price) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[53]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3309,7 +3658,7 @@ func (x *Price) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Price.ProtoReflect.Descriptor instead.
 func (*Price) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{53}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Price) GetId() string {
@@ -3399,7 +3748,7 @@ type PriceTier struct {
 
 func (x *PriceTier) Reset() {
 	*x = PriceTier{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3411,7 +3760,7 @@ func (x *PriceTier) String() string {
 func (*PriceTier) ProtoMessage() {}
 
 func (x *PriceTier) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[54]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3424,7 +3773,7 @@ func (x *PriceTier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PriceTier.ProtoReflect.Descriptor instead.
 func (*PriceTier) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{54}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *PriceTier) GetUnits() map[string]int64 {
@@ -3444,7 +3793,7 @@ type ListPricesRequest struct {
 
 func (x *ListPricesRequest) Reset() {
 	*x = ListPricesRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3456,7 +3805,7 @@ func (x *ListPricesRequest) String() string {
 func (*ListPricesRequest) ProtoMessage() {}
 
 func (x *ListPricesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[55]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3469,7 +3818,7 @@ func (x *ListPricesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPricesRequest.ProtoReflect.Descriptor instead.
 func (*ListPricesRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{55}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ListPricesRequest) GetPageSize() int32 {
@@ -3496,7 +3845,7 @@ type ListPricesResponse struct {
 
 func (x *ListPricesResponse) Reset() {
 	*x = ListPricesResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3508,7 +3857,7 @@ func (x *ListPricesResponse) String() string {
 func (*ListPricesResponse) ProtoMessage() {}
 
 func (x *ListPricesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[56]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3521,7 +3870,7 @@ func (x *ListPricesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPricesResponse.ProtoReflect.Descriptor instead.
 func (*ListPricesResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{56}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ListPricesResponse) GetPrices() []*Price {
@@ -3547,7 +3896,7 @@ type CreatePriceRequest struct {
 
 func (x *CreatePriceRequest) Reset() {
 	*x = CreatePriceRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3559,7 +3908,7 @@ func (x *CreatePriceRequest) String() string {
 func (*CreatePriceRequest) ProtoMessage() {}
 
 func (x *CreatePriceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[57]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3572,7 +3921,7 @@ func (x *CreatePriceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreatePriceRequest.ProtoReflect.Descriptor instead.
 func (*CreatePriceRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{57}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *CreatePriceRequest) GetPrice() *Price {
@@ -3591,7 +3940,7 @@ type GetPriceRequest struct {
 
 func (x *GetPriceRequest) Reset() {
 	*x = GetPriceRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3603,7 +3952,7 @@ func (x *GetPriceRequest) String() string {
 func (*GetPriceRequest) ProtoMessage() {}
 
 func (x *GetPriceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[58]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3616,7 +3965,7 @@ func (x *GetPriceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPriceRequest.ProtoReflect.Descriptor instead.
 func (*GetPriceRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{58}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *GetPriceRequest) GetId() string {
@@ -3635,7 +3984,7 @@ type DeletePriceRequest struct {
 
 func (x *DeletePriceRequest) Reset() {
 	*x = DeletePriceRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3647,7 +3996,7 @@ func (x *DeletePriceRequest) String() string {
 func (*DeletePriceRequest) ProtoMessage() {}
 
 func (x *DeletePriceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[59]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3660,7 +4009,7 @@ func (x *DeletePriceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePriceRequest.ProtoReflect.Descriptor instead.
 func (*DeletePriceRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{59}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *DeletePriceRequest) GetId() string {
@@ -3678,7 +4027,7 @@ type DeletePriceResponse struct {
 
 func (x *DeletePriceResponse) Reset() {
 	*x = DeletePriceResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3690,7 +4039,7 @@ func (x *DeletePriceResponse) String() string {
 func (*DeletePriceResponse) ProtoMessage() {}
 
 func (x *DeletePriceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[60]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3703,7 +4052,7 @@ func (x *DeletePriceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeletePriceResponse.ProtoReflect.Descriptor instead.
 func (*DeletePriceResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{60}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{65}
 }
 
 // Cluster is a named group of gateways.
@@ -3720,7 +4069,7 @@ type Cluster struct {
 
 func (x *Cluster) Reset() {
 	*x = Cluster{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3732,7 +4081,7 @@ func (x *Cluster) String() string {
 func (*Cluster) ProtoMessage() {}
 
 func (x *Cluster) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[61]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3745,7 +4094,7 @@ func (x *Cluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cluster.ProtoReflect.Descriptor instead.
 func (*Cluster) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{61}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Cluster) GetName() string {
@@ -3786,7 +4135,7 @@ type ListClustersRequest struct {
 
 func (x *ListClustersRequest) Reset() {
 	*x = ListClustersRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3798,7 +4147,7 @@ func (x *ListClustersRequest) String() string {
 func (*ListClustersRequest) ProtoMessage() {}
 
 func (x *ListClustersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[62]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3811,7 +4160,7 @@ func (x *ListClustersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClustersRequest.ProtoReflect.Descriptor instead.
 func (*ListClustersRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{62}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ListClustersRequest) GetPageSize() int32 {
@@ -3838,7 +4187,7 @@ type ListClustersResponse struct {
 
 func (x *ListClustersResponse) Reset() {
 	*x = ListClustersResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3850,7 +4199,7 @@ func (x *ListClustersResponse) String() string {
 func (*ListClustersResponse) ProtoMessage() {}
 
 func (x *ListClustersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[63]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3863,7 +4212,7 @@ func (x *ListClustersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClustersResponse.ProtoReflect.Descriptor instead.
 func (*ListClustersResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{63}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListClustersResponse) GetClusters() []*Cluster {
@@ -3889,7 +4238,7 @@ type CreateClusterRequest struct {
 
 func (x *CreateClusterRequest) Reset() {
 	*x = CreateClusterRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3901,7 +4250,7 @@ func (x *CreateClusterRequest) String() string {
 func (*CreateClusterRequest) ProtoMessage() {}
 
 func (x *CreateClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[64]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3914,7 +4263,7 @@ func (x *CreateClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateClusterRequest.ProtoReflect.Descriptor instead.
 func (*CreateClusterRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{64}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *CreateClusterRequest) GetCluster() *Cluster {
@@ -3933,7 +4282,7 @@ type GetClusterRequest struct {
 
 func (x *GetClusterRequest) Reset() {
 	*x = GetClusterRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3945,7 +4294,7 @@ func (x *GetClusterRequest) String() string {
 func (*GetClusterRequest) ProtoMessage() {}
 
 func (x *GetClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[65]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3958,7 +4307,7 @@ func (x *GetClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClusterRequest.ProtoReflect.Descriptor instead.
 func (*GetClusterRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{65}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *GetClusterRequest) GetName() string {
@@ -3979,7 +4328,7 @@ type UpdateClusterRequest struct {
 
 func (x *UpdateClusterRequest) Reset() {
 	*x = UpdateClusterRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3991,7 +4340,7 @@ func (x *UpdateClusterRequest) String() string {
 func (*UpdateClusterRequest) ProtoMessage() {}
 
 func (x *UpdateClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[66]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4004,7 +4353,7 @@ func (x *UpdateClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateClusterRequest.ProtoReflect.Descriptor instead.
 func (*UpdateClusterRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{66}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *UpdateClusterRequest) GetName() string {
@@ -4037,7 +4386,7 @@ type DeleteClusterRequest struct {
 
 func (x *DeleteClusterRequest) Reset() {
 	*x = DeleteClusterRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4049,7 +4398,7 @@ func (x *DeleteClusterRequest) String() string {
 func (*DeleteClusterRequest) ProtoMessage() {}
 
 func (x *DeleteClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[67]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4062,7 +4411,7 @@ func (x *DeleteClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteClusterRequest.ProtoReflect.Descriptor instead.
 func (*DeleteClusterRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{67}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *DeleteClusterRequest) GetName() string {
@@ -4080,7 +4429,7 @@ type DeleteClusterResponse struct {
 
 func (x *DeleteClusterResponse) Reset() {
 	*x = DeleteClusterResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4092,7 +4441,7 @@ func (x *DeleteClusterResponse) String() string {
 func (*DeleteClusterResponse) ProtoMessage() {}
 
 func (x *DeleteClusterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[68]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4105,7 +4454,7 @@ func (x *DeleteClusterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteClusterResponse.ProtoReflect.Descriptor instead.
 func (*DeleteClusterResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{68}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{73}
 }
 
 // Gateway is one member of a cluster.
@@ -4128,7 +4477,7 @@ type Gateway struct {
 
 func (x *Gateway) Reset() {
 	*x = Gateway{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4140,7 +4489,7 @@ func (x *Gateway) String() string {
 func (*Gateway) ProtoMessage() {}
 
 func (x *Gateway) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[69]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4153,7 +4502,7 @@ func (x *Gateway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gateway.ProtoReflect.Descriptor instead.
 func (*Gateway) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{69}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *Gateway) GetId() string {
@@ -4229,7 +4578,7 @@ type ListGatewaysRequest struct {
 
 func (x *ListGatewaysRequest) Reset() {
 	*x = ListGatewaysRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[70]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4241,7 +4590,7 @@ func (x *ListGatewaysRequest) String() string {
 func (*ListGatewaysRequest) ProtoMessage() {}
 
 func (x *ListGatewaysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[70]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4254,7 +4603,7 @@ func (x *ListGatewaysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGatewaysRequest.ProtoReflect.Descriptor instead.
 func (*ListGatewaysRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{70}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ListGatewaysRequest) GetPageSize() int32 {
@@ -4281,7 +4630,7 @@ type ListGatewaysResponse struct {
 
 func (x *ListGatewaysResponse) Reset() {
 	*x = ListGatewaysResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[71]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4293,7 +4642,7 @@ func (x *ListGatewaysResponse) String() string {
 func (*ListGatewaysResponse) ProtoMessage() {}
 
 func (x *ListGatewaysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[71]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4306,7 +4655,7 @@ func (x *ListGatewaysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGatewaysResponse.ProtoReflect.Descriptor instead.
 func (*ListGatewaysResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{71}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ListGatewaysResponse) GetGateways() []*Gateway {
@@ -4332,7 +4681,7 @@ type GetGatewayRequest struct {
 
 func (x *GetGatewayRequest) Reset() {
 	*x = GetGatewayRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[72]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4344,7 +4693,7 @@ func (x *GetGatewayRequest) String() string {
 func (*GetGatewayRequest) ProtoMessage() {}
 
 func (x *GetGatewayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[72]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4357,7 +4706,7 @@ func (x *GetGatewayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGatewayRequest.ProtoReflect.Descriptor instead.
 func (*GetGatewayRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{72}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *GetGatewayRequest) GetId() string {
@@ -4376,7 +4725,7 @@ type ForgetGatewayRequest struct {
 
 func (x *ForgetGatewayRequest) Reset() {
 	*x = ForgetGatewayRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[73]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4388,7 +4737,7 @@ func (x *ForgetGatewayRequest) String() string {
 func (*ForgetGatewayRequest) ProtoMessage() {}
 
 func (x *ForgetGatewayRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[73]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4401,7 +4750,7 @@ func (x *ForgetGatewayRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetGatewayRequest.ProtoReflect.Descriptor instead.
 func (*ForgetGatewayRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{73}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ForgetGatewayRequest) GetId() string {
@@ -4419,7 +4768,7 @@ type ForgetGatewayResponse struct {
 
 func (x *ForgetGatewayResponse) Reset() {
 	*x = ForgetGatewayResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[74]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4431,7 +4780,7 @@ func (x *ForgetGatewayResponse) String() string {
 func (*ForgetGatewayResponse) ProtoMessage() {}
 
 func (x *ForgetGatewayResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[74]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4444,7 +4793,417 @@ func (x *ForgetGatewayResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetGatewayResponse.ProtoReflect.Descriptor instead.
 func (*ForgetGatewayResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{74}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{79}
+}
+
+// JoinToken lets processes become gateways of one cluster.
+type JoinToken struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Cluster       string                 `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	RedactedToken string                 `protobuf:"bytes,3,opt,name=redacted_token,json=redactedToken,proto3" json:"redacted_token,omitempty"`
+	// In the answer to create alone.
+	Token *string `protobuf:"bytes,4,opt,name=token,proto3,oneof" json:"token,omitempty"`
+	// How many may join by it, and how many have.
+	Uses int32 `protobuf:"varint,5,opt,name=uses,proto3" json:"uses,omitempty"`
+	Used int32 `protobuf:"varint,6,opt,name=used,proto3" json:"used,omitempty"`
+	// The management key that made it.
+	MakerId       string                 `protobuf:"bytes,7,opt,name=maker_id,json=makerId,proto3" json:"maker_id,omitempty"`
+	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	Revision      string                 `protobuf:"bytes,10,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JoinToken) Reset() {
+	*x = JoinToken{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JoinToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JoinToken) ProtoMessage() {}
+
+func (x *JoinToken) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JoinToken.ProtoReflect.Descriptor instead.
+func (*JoinToken) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *JoinToken) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *JoinToken) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *JoinToken) GetRedactedToken() string {
+	if x != nil {
+		return x.RedactedToken
+	}
+	return ""
+}
+
+func (x *JoinToken) GetToken() string {
+	if x != nil && x.Token != nil {
+		return *x.Token
+	}
+	return ""
+}
+
+func (x *JoinToken) GetUses() int32 {
+	if x != nil {
+		return x.Uses
+	}
+	return 0
+}
+
+func (x *JoinToken) GetUsed() int32 {
+	if x != nil {
+		return x.Used
+	}
+	return 0
+}
+
+func (x *JoinToken) GetMakerId() string {
+	if x != nil {
+		return x.MakerId
+	}
+	return ""
+}
+
+func (x *JoinToken) GetCreateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreateTime
+	}
+	return nil
+}
+
+func (x *JoinToken) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *JoinToken) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+type CreateJoinTokenRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Cluster string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// How long it can be used: a day unless said, at most 30.
+	Lifetime *durationpb.Duration `protobuf:"bytes,2,opt,name=lifetime,proto3" json:"lifetime,omitempty"`
+	// How many may join by it: one unless said, at most 10000.
+	Uses          *int32 `protobuf:"varint,3,opt,name=uses,proto3,oneof" json:"uses,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateJoinTokenRequest) Reset() {
+	*x = CreateJoinTokenRequest{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateJoinTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateJoinTokenRequest) ProtoMessage() {}
+
+func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateJoinTokenRequest.ProtoReflect.Descriptor instead.
+func (*CreateJoinTokenRequest) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *CreateJoinTokenRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *CreateJoinTokenRequest) GetLifetime() *durationpb.Duration {
+	if x != nil {
+		return x.Lifetime
+	}
+	return nil
+}
+
+func (x *CreateJoinTokenRequest) GetUses() int32 {
+	if x != nil && x.Uses != nil {
+		return *x.Uses
+	}
+	return 0
+}
+
+type ListJoinTokensRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListJoinTokensRequest) Reset() {
+	*x = ListJoinTokensRequest{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListJoinTokensRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListJoinTokensRequest) ProtoMessage() {}
+
+func (x *ListJoinTokensRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListJoinTokensRequest.ProtoReflect.Descriptor instead.
+func (*ListJoinTokensRequest) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *ListJoinTokensRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListJoinTokensRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListJoinTokensResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	JoinTokens    []*JoinToken           `protobuf:"bytes,1,rep,name=join_tokens,json=joinTokens,proto3" json:"join_tokens,omitempty"`
+	NextPageToken *string                `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3,oneof" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListJoinTokensResponse) Reset() {
+	*x = ListJoinTokensResponse{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[83]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListJoinTokensResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListJoinTokensResponse) ProtoMessage() {}
+
+func (x *ListJoinTokensResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[83]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListJoinTokensResponse.ProtoReflect.Descriptor instead.
+func (*ListJoinTokensResponse) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{83}
+}
+
+func (x *ListJoinTokensResponse) GetJoinTokens() []*JoinToken {
+	if x != nil {
+		return x.JoinTokens
+	}
+	return nil
+}
+
+func (x *ListJoinTokensResponse) GetNextPageToken() string {
+	if x != nil && x.NextPageToken != nil {
+		return *x.NextPageToken
+	}
+	return ""
+}
+
+type GetJoinTokenRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetJoinTokenRequest) Reset() {
+	*x = GetJoinTokenRequest{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[84]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetJoinTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetJoinTokenRequest) ProtoMessage() {}
+
+func (x *GetJoinTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[84]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetJoinTokenRequest.ProtoReflect.Descriptor instead.
+func (*GetJoinTokenRequest) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{84}
+}
+
+func (x *GetJoinTokenRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type RevokeJoinTokenRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeJoinTokenRequest) Reset() {
+	*x = RevokeJoinTokenRequest{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[85]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeJoinTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeJoinTokenRequest) ProtoMessage() {}
+
+func (x *RevokeJoinTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[85]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeJoinTokenRequest.ProtoReflect.Descriptor instead.
+func (*RevokeJoinTokenRequest) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{85}
+}
+
+func (x *RevokeJoinTokenRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type RevokeJoinTokenResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevokeJoinTokenResponse) Reset() {
+	*x = RevokeJoinTokenResponse{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[86]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevokeJoinTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevokeJoinTokenResponse) ProtoMessage() {}
+
+func (x *RevokeJoinTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[86]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevokeJoinTokenResponse.ProtoReflect.Descriptor instead.
+func (*RevokeJoinTokenResponse) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{86}
 }
 
 var File_gatehouse_admin_v1_admin_proto protoreflect.FileDescriptor
@@ -4490,14 +5249,15 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\f_expire_timeB\x06\n" +
 	"\x04_qpsB\x06\n" +
 	"\x04_qpmB\x06\n" +
-	"\x04_tpm\"\x87\x02\n" +
+	"\x04_tpm\"\xa1\x02\n" +
 	"\tKeySecret\x12\x14\n" +
 	"\x05last4\x18\x01 \x01(\tR\x05last4\x12;\n" +
 	"\vcreate_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12@\n" +
 	"\vexpire_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\n" +
 	"expireTime\x88\x01\x01\x12C\n" +
-	"\rlast_use_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampH\x01R\vlastUseTime\x88\x01\x01B\x0e\n" +
+	"\rlast_use_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampH\x01R\vlastUseTime\x88\x01\x01\x12\x18\n" +
+	"\aforeign\x18\x05 \x01(\bR\aforeignB\x0e\n" +
 	"\f_expire_timeB\x10\n" +
 	"\x0e_last_use_time\"\xc4\x01\n" +
 	"\x12ListApiKeysRequest\x12\x1b\n" +
@@ -4524,7 +5284,25 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"api_key_id\x18\x01 \x01(\tR\bapiKeyId\x123\n" +
 	"\aapi_key\x18\x02 \x01(\v2\x1a.gatehouse.admin.v1.ApiKeyR\x06apiKey\x129\n" +
 	"\n" +
-	"field_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\tfieldMask\"p\n" +
+	"field_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\tfieldMask\"c\n" +
+	"\x14ImportApiKeysRequest\x122\n" +
+	"\x04keys\x18\x01 \x03(\v2\x1e.gatehouse.admin.v1.ForeignKeyR\x04keys\x12\x17\n" +
+	"\adry_run\x18\x02 \x01(\bR\x06dryRun\"\x87\x01\n" +
+	"\n" +
+	"ForeignKey\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x14\n" +
+	"\x05last4\x18\x02 \x01(\tR\x05last4\x12\x16\n" +
+	"\x06source\x18\x03 \x01(\tR\x06source\x123\n" +
+	"\aapi_key\x18\x04 \x01(\v2\x1a.gatehouse.admin.v1.ApiKeyR\x06apiKey\"R\n" +
+	"\x15ImportApiKeysResponse\x129\n" +
+	"\aresults\x18\x01 \x03(\v2\x1f.gatehouse.admin.v1.ImportedKeyR\aresults\"\x93\x01\n" +
+	"\vImportedKey\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x1c\n" +
+	"\n" +
+	"api_key_id\x18\x02 \x01(\tR\bapiKeyId\x12\x18\n" +
+	"\aoutcome\x18\x03 \x01(\tR\aoutcome\x12\x18\n" +
+	"\aproblem\x18\x04 \x01(\tR\aproblem\x12\x1a\n" +
+	"\bwarnings\x18\x05 \x03(\tR\bwarnings\"p\n" +
 	"\x19ListManagementKeysRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -4545,7 +5323,7 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\x16old_secret_expire_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x13oldSecretExpireTime\",\n" +
 	"\x1aRevokeManagementKeyRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x1d\n" +
-	"\x1bRevokeManagementKeyResponse\"\xc9\x01\n" +
+	"\x1bRevokeManagementKeyResponse\"\xf3\x02\n" +
 	"\x04Team\x12\x14\n" +
 	"\x02id\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -4553,7 +5331,18 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\abilling\x18\x04 \x01(\tR\abilling\x12A\n" +
 	"\vcreate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampB\x04\xe2A\x01\x03R\n" +
 	"createTime\x12 \n" +
-	"\brevision\x18\x06 \x01(\tB\x04\xe2A\x01\x03R\brevision\"N\n" +
+	"\brevision\x18\x06 \x01(\tB\x04\xe2A\x01\x03R\brevision\x12L\n" +
+	"\fmodel_limits\x18\a \x03(\v2).gatehouse.admin.v1.Team.ModelLimitsEntryR\vmodelLimits\x1aZ\n" +
+	"\x10ModelLimitsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x120\n" +
+	"\x05value\x18\x02 \x01(\v2\x1a.gatehouse.admin.v1.LimitsR\x05value:\x028\x01\"e\n" +
+	"\x06Limits\x12\x15\n" +
+	"\x03qps\x18\x01 \x01(\x05H\x00R\x03qps\x88\x01\x01\x12\x15\n" +
+	"\x03qpm\x18\x02 \x01(\x05H\x01R\x03qpm\x88\x01\x01\x12\x15\n" +
+	"\x03tpm\x18\x03 \x01(\x03H\x02R\x03tpm\x88\x01\x01B\x06\n" +
+	"\x04_qpsB\x06\n" +
+	"\x04_qpmB\x06\n" +
+	"\x04_tpm\"N\n" +
 	"\x10ListTeamsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -4600,7 +5389,7 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12,\n" +
 	"\x04user\x18\x02 \x01(\v2\x18.gatehouse.admin.v1.UserR\x04user\x129\n" +
 	"\n" +
-	"field_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\tfieldMask\"\xa7\x05\n" +
+	"field_mask\x18\x03 \x01(\v2\x1a.google.protobuf.FieldMaskR\tfieldMask\"\xdb\x05\n" +
 	"\bUpstream\x12\x14\n" +
 	"\x02id\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -4623,7 +5412,8 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\fidle_timeout\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\x12\x1a\n" +
 	"\bdisabled\x18\x11 \x01(\bR\bdisabled\x12 \n" +
 	"\bdeclared\x18\x12 \x01(\bB\x04\xe2A\x01\x03R\bdeclared\x12 \n" +
-	"\brevision\x18\x13 \x01(\tB\x04\xe2A\x01\x03R\brevisionB\r\n" +
+	"\brevision\x18\x13 \x01(\tB\x04\xe2A\x01\x03R\brevision\x122\n" +
+	"\x06limits\x18\x14 \x01(\v2\x1a.gatehouse.admin.v1.LimitsR\x06limitsB\r\n" +
 	"\v_credentialB\f\n" +
 	"\n" +
 	"_ask_usage\"[\n" +
@@ -4659,7 +5449,7 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\x06status\x18\x02 \x01(\x05R\x06status\x123\n" +
 	"\alatency\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\alatency\x12\x18\n" +
 	"\aproblem\x18\x04 \x01(\tR\aproblem\x12\x16\n" +
-	"\x06models\x18\x05 \x01(\x05R\x06models\"\xf6\x03\n" +
+	"\x06models\x18\x05 \x01(\x05R\x06models\"\x92\x04\n" +
 	"\x05Model\x12\x18\n" +
 	"\x04name\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x14\n" +
@@ -4677,7 +5467,8 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\vsource_date\x18\r \x01(\tR\n" +
 	"sourceDate\x12 \n" +
 	"\bdeclared\x18\x0e \x01(\bB\x04\xe2A\x01\x03R\bdeclared\x12 \n" +
-	"\brevision\x18\x0f \x01(\tB\x04\xe2A\x01\x03R\brevisionB\n" +
+	"\brevision\x18\x0f \x01(\tB\x04\xe2A\x01\x03R\brevision\x12\x1a\n" +
+	"\bclusters\x18\x10 \x03(\tR\bclustersB\n" +
 	"\n" +
 	"\b_created\"O\n" +
 	"\x11ListModelsRequest\x12\x1b\n" +
@@ -4820,12 +5611,47 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"&\n" +
 	"\x14ForgetGatewayRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x17\n" +
-	"\x15ForgetGatewayResponse2\x88,\n" +
+	"\x15ForgetGatewayResponse\"\xe0\x02\n" +
+	"\tJoinToken\x12\x14\n" +
+	"\x02id\x18\x01 \x01(\tB\x04\xe2A\x01\bR\x02id\x12\x18\n" +
+	"\acluster\x18\x02 \x01(\tR\acluster\x12%\n" +
+	"\x0eredacted_token\x18\x03 \x01(\tR\rredactedToken\x12\x19\n" +
+	"\x05token\x18\x04 \x01(\tH\x00R\x05token\x88\x01\x01\x12\x12\n" +
+	"\x04uses\x18\x05 \x01(\x05R\x04uses\x12\x12\n" +
+	"\x04used\x18\x06 \x01(\x05R\x04used\x12\x19\n" +
+	"\bmaker_id\x18\a \x01(\tR\amakerId\x12;\n" +
+	"\vcreate_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"createTime\x12;\n" +
+	"\vexpire_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12\x1a\n" +
+	"\brevision\x18\n" +
+	" \x01(\tR\brevisionB\b\n" +
+	"\x06_token\"\x8b\x01\n" +
+	"\x16CreateJoinTokenRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x125\n" +
+	"\blifetime\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\blifetime\x12\x17\n" +
+	"\x04uses\x18\x03 \x01(\x05H\x00R\x04uses\x88\x01\x01B\a\n" +
+	"\x05_uses\"S\n" +
+	"\x15ListJoinTokensRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\x99\x01\n" +
+	"\x16ListJoinTokensResponse\x12>\n" +
+	"\vjoin_tokens\x18\x01 \x03(\v2\x1d.gatehouse.admin.v1.JoinTokenR\n" +
+	"joinTokens\x12+\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tH\x00R\rnextPageToken\x88\x01\x01B\x12\n" +
+	"\x10_next_page_token\"%\n" +
+	"\x13GetJoinTokenRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"(\n" +
+	"\x16RevokeJoinTokenRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x19\n" +
+	"\x17RevokeJoinTokenResponse2\xab1\n" +
 	"\x05Admin\x12z\n" +
 	"\vListApiKeys\x12&.gatehouse.admin.v1.ListApiKeysRequest\x1a'.gatehouse.admin.v1.ListApiKeysResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/admin/v1/api-keys\x12x\n" +
 	"\fCreateApiKey\x12'.gatehouse.admin.v1.CreateApiKeyRequest\x1a\x1a.gatehouse.admin.v1.ApiKey\"#\x82\xd3\xe4\x93\x02\x1d:\aapi_key\"\x12/admin/v1/api-keys\x12v\n" +
 	"\tGetApiKey\x12$.gatehouse.admin.v1.GetApiKeyRequest\x1a\x1a.gatehouse.admin.v1.ApiKey\"'\x82\xd3\xe4\x93\x02!\x12\x1f/admin/v1/api-keys/{api_key_id}\x12\x85\x01\n" +
-	"\fUpdateApiKey\x12'.gatehouse.admin.v1.UpdateApiKeyRequest\x1a\x1a.gatehouse.admin.v1.ApiKey\"0\x82\xd3\xe4\x93\x02*:\aapi_key2\x1f/admin/v1/api-keys/{api_key_id}\x12\x96\x01\n" +
+	"\fUpdateApiKey\x12'.gatehouse.admin.v1.UpdateApiKeyRequest\x1a\x1a.gatehouse.admin.v1.ApiKey\"0\x82\xd3\xe4\x93\x02*:\aapi_key2\x1f/admin/v1/api-keys/{api_key_id}\x12\x8a\x01\n" +
+	"\rImportApiKeys\x12(.gatehouse.admin.v1.ImportApiKeysRequest\x1a).gatehouse.admin.v1.ImportApiKeysResponse\"$\x82\xd3\xe4\x93\x02\x1e:\x01*\"\x19/admin/v1/api-keys/import\x12\x96\x01\n" +
 	"\x12ListManagementKeys\x12-.gatehouse.admin.v1.ListManagementKeysRequest\x1a..gatehouse.admin.v1.ListManagementKeysResponse\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/admin/v1/management-keys\x12\x92\x01\n" +
 	"\x13CreateManagementKey\x12..gatehouse.admin.v1.CreateManagementKeyRequest\x1a\x18.auth_mgmt.ManagementKey\"1\x82\xd3\xe4\x93\x02+:\x0emanagement_key\"\x19/admin/v1/management-keys\x12\x81\x01\n" +
 	"\x10GetManagementKey\x12+.gatehouse.admin.v1.GetManagementKeyRequest\x1a\x18.auth_mgmt.ManagementKey\"&\x82\xd3\xe4\x93\x02 \x12\x1e/admin/v1/management-keys/{id}\x12\x91\x01\n" +
@@ -4874,7 +5700,11 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\fListGateways\x12'.gatehouse.admin.v1.ListGatewaysRequest\x1a(.gatehouse.admin.v1.ListGatewaysResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/admin/v1/gateways\x12q\n" +
 	"\n" +
 	"GetGateway\x12%.gatehouse.admin.v1.GetGatewayRequest\x1a\x1b.gatehouse.admin.v1.Gateway\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/admin/v1/gateways/{id}\x12\x85\x01\n" +
-	"\rForgetGateway\x12(.gatehouse.admin.v1.ForgetGatewayRequest\x1a).gatehouse.admin.v1.ForgetGatewayResponse\"\x1f\x82\xd3\xe4\x93\x02\x19*\x17/admin/v1/gateways/{id}B\x15Z\x13gatehouse/gen/adminb\x06proto3"
+	"\rForgetGateway\x12(.gatehouse.admin.v1.ForgetGatewayRequest\x1a).gatehouse.admin.v1.ForgetGatewayResponse\"\x1f\x82\xd3\xe4\x93\x02\x19*\x17/admin/v1/gateways/{id}\x12~\n" +
+	"\x0fCreateJoinToken\x12*.gatehouse.admin.v1.CreateJoinTokenRequest\x1a\x1d.gatehouse.admin.v1.JoinToken\" \x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/admin/v1/join-tokens\x12\x86\x01\n" +
+	"\x0eListJoinTokens\x12).gatehouse.admin.v1.ListJoinTokensRequest\x1a*.gatehouse.admin.v1.ListJoinTokensResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/admin/v1/join-tokens\x12z\n" +
+	"\fGetJoinToken\x12'.gatehouse.admin.v1.GetJoinTokenRequest\x1a\x1d.gatehouse.admin.v1.JoinToken\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/admin/v1/join-tokens/{id}\x12\x8e\x01\n" +
+	"\x0fRevokeJoinToken\x12*.gatehouse.admin.v1.RevokeJoinTokenRequest\x1a+.gatehouse.admin.v1.RevokeJoinTokenResponse\"\"\x82\xd3\xe4\x93\x02\x1c*\x1a/admin/v1/join-tokens/{id}B\x15Z\x13gatehouse/gen/adminb\x06proto3"
 
 var (
 	file_gatehouse_admin_v1_admin_proto_rawDescOnce sync.Once
@@ -4888,7 +5718,7 @@ func file_gatehouse_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_gatehouse_admin_v1_admin_proto_rawDescData
 }
 
-var file_gatehouse_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 80)
+var file_gatehouse_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 93)
 var file_gatehouse_admin_v1_admin_proto_goTypes = []any{
 	(*ApiKey)(nil),                      // 0: gatehouse.admin.v1.ApiKey
 	(*KeySecret)(nil),                   // 1: gatehouse.admin.v1.KeySecret
@@ -4897,239 +5727,272 @@ var file_gatehouse_admin_v1_admin_proto_goTypes = []any{
 	(*CreateApiKeyRequest)(nil),         // 4: gatehouse.admin.v1.CreateApiKeyRequest
 	(*GetApiKeyRequest)(nil),            // 5: gatehouse.admin.v1.GetApiKeyRequest
 	(*UpdateApiKeyRequest)(nil),         // 6: gatehouse.admin.v1.UpdateApiKeyRequest
-	(*ListManagementKeysRequest)(nil),   // 7: gatehouse.admin.v1.ListManagementKeysRequest
-	(*ListManagementKeysResponse)(nil),  // 8: gatehouse.admin.v1.ListManagementKeysResponse
-	(*CreateManagementKeyRequest)(nil),  // 9: gatehouse.admin.v1.CreateManagementKeyRequest
-	(*GetManagementKeyRequest)(nil),     // 10: gatehouse.admin.v1.GetManagementKeyRequest
-	(*RotateManagementKeyRequest)(nil),  // 11: gatehouse.admin.v1.RotateManagementKeyRequest
-	(*RevokeManagementKeyRequest)(nil),  // 12: gatehouse.admin.v1.RevokeManagementKeyRequest
-	(*RevokeManagementKeyResponse)(nil), // 13: gatehouse.admin.v1.RevokeManagementKeyResponse
-	(*Team)(nil),                        // 14: gatehouse.admin.v1.Team
-	(*ListTeamsRequest)(nil),            // 15: gatehouse.admin.v1.ListTeamsRequest
-	(*ListTeamsResponse)(nil),           // 16: gatehouse.admin.v1.ListTeamsResponse
-	(*CreateTeamRequest)(nil),           // 17: gatehouse.admin.v1.CreateTeamRequest
-	(*GetTeamRequest)(nil),              // 18: gatehouse.admin.v1.GetTeamRequest
-	(*UpdateTeamRequest)(nil),           // 19: gatehouse.admin.v1.UpdateTeamRequest
-	(*User)(nil),                        // 20: gatehouse.admin.v1.User
-	(*ListUsersRequest)(nil),            // 21: gatehouse.admin.v1.ListUsersRequest
-	(*ListUsersResponse)(nil),           // 22: gatehouse.admin.v1.ListUsersResponse
-	(*CreateUserRequest)(nil),           // 23: gatehouse.admin.v1.CreateUserRequest
-	(*GetUserRequest)(nil),              // 24: gatehouse.admin.v1.GetUserRequest
-	(*UpdateUserRequest)(nil),           // 25: gatehouse.admin.v1.UpdateUserRequest
-	(*Upstream)(nil),                    // 26: gatehouse.admin.v1.Upstream
-	(*Serve)(nil),                       // 27: gatehouse.admin.v1.Serve
-	(*ListUpstreamsRequest)(nil),        // 28: gatehouse.admin.v1.ListUpstreamsRequest
-	(*ListUpstreamsResponse)(nil),       // 29: gatehouse.admin.v1.ListUpstreamsResponse
-	(*CreateUpstreamRequest)(nil),       // 30: gatehouse.admin.v1.CreateUpstreamRequest
-	(*GetUpstreamRequest)(nil),          // 31: gatehouse.admin.v1.GetUpstreamRequest
-	(*UpdateUpstreamRequest)(nil),       // 32: gatehouse.admin.v1.UpdateUpstreamRequest
-	(*DeleteUpstreamRequest)(nil),       // 33: gatehouse.admin.v1.DeleteUpstreamRequest
-	(*DeleteUpstreamResponse)(nil),      // 34: gatehouse.admin.v1.DeleteUpstreamResponse
-	(*TestUpstreamRequest)(nil),         // 35: gatehouse.admin.v1.TestUpstreamRequest
-	(*TestUpstreamResponse)(nil),        // 36: gatehouse.admin.v1.TestUpstreamResponse
-	(*Model)(nil),                       // 37: gatehouse.admin.v1.Model
-	(*ListModelsRequest)(nil),           // 38: gatehouse.admin.v1.ListModelsRequest
-	(*ListModelsResponse)(nil),          // 39: gatehouse.admin.v1.ListModelsResponse
-	(*CreateModelRequest)(nil),          // 40: gatehouse.admin.v1.CreateModelRequest
-	(*GetModelRequest)(nil),             // 41: gatehouse.admin.v1.GetModelRequest
-	(*UpdateModelRequest)(nil),          // 42: gatehouse.admin.v1.UpdateModelRequest
-	(*DeleteModelRequest)(nil),          // 43: gatehouse.admin.v1.DeleteModelRequest
-	(*DeleteModelResponse)(nil),         // 44: gatehouse.admin.v1.DeleteModelResponse
-	(*Alias)(nil),                       // 45: gatehouse.admin.v1.Alias
-	(*ListAliasesRequest)(nil),          // 46: gatehouse.admin.v1.ListAliasesRequest
-	(*ListAliasesResponse)(nil),         // 47: gatehouse.admin.v1.ListAliasesResponse
-	(*CreateAliasRequest)(nil),          // 48: gatehouse.admin.v1.CreateAliasRequest
-	(*GetAliasRequest)(nil),             // 49: gatehouse.admin.v1.GetAliasRequest
-	(*UpdateAliasRequest)(nil),          // 50: gatehouse.admin.v1.UpdateAliasRequest
-	(*DeleteAliasRequest)(nil),          // 51: gatehouse.admin.v1.DeleteAliasRequest
-	(*DeleteAliasResponse)(nil),         // 52: gatehouse.admin.v1.DeleteAliasResponse
-	(*Price)(nil),                       // 53: gatehouse.admin.v1.Price
-	(*PriceTier)(nil),                   // 54: gatehouse.admin.v1.PriceTier
-	(*ListPricesRequest)(nil),           // 55: gatehouse.admin.v1.ListPricesRequest
-	(*ListPricesResponse)(nil),          // 56: gatehouse.admin.v1.ListPricesResponse
-	(*CreatePriceRequest)(nil),          // 57: gatehouse.admin.v1.CreatePriceRequest
-	(*GetPriceRequest)(nil),             // 58: gatehouse.admin.v1.GetPriceRequest
-	(*DeletePriceRequest)(nil),          // 59: gatehouse.admin.v1.DeletePriceRequest
-	(*DeletePriceResponse)(nil),         // 60: gatehouse.admin.v1.DeletePriceResponse
-	(*Cluster)(nil),                     // 61: gatehouse.admin.v1.Cluster
-	(*ListClustersRequest)(nil),         // 62: gatehouse.admin.v1.ListClustersRequest
-	(*ListClustersResponse)(nil),        // 63: gatehouse.admin.v1.ListClustersResponse
-	(*CreateClusterRequest)(nil),        // 64: gatehouse.admin.v1.CreateClusterRequest
-	(*GetClusterRequest)(nil),           // 65: gatehouse.admin.v1.GetClusterRequest
-	(*UpdateClusterRequest)(nil),        // 66: gatehouse.admin.v1.UpdateClusterRequest
-	(*DeleteClusterRequest)(nil),        // 67: gatehouse.admin.v1.DeleteClusterRequest
-	(*DeleteClusterResponse)(nil),       // 68: gatehouse.admin.v1.DeleteClusterResponse
-	(*Gateway)(nil),                     // 69: gatehouse.admin.v1.Gateway
-	(*ListGatewaysRequest)(nil),         // 70: gatehouse.admin.v1.ListGatewaysRequest
-	(*ListGatewaysResponse)(nil),        // 71: gatehouse.admin.v1.ListGatewaysResponse
-	(*GetGatewayRequest)(nil),           // 72: gatehouse.admin.v1.GetGatewayRequest
-	(*ForgetGatewayRequest)(nil),        // 73: gatehouse.admin.v1.ForgetGatewayRequest
-	(*ForgetGatewayResponse)(nil),       // 74: gatehouse.admin.v1.ForgetGatewayResponse
-	nil,                                 // 75: gatehouse.admin.v1.ApiKey.TagsEntry
-	nil,                                 // 76: gatehouse.admin.v1.Price.UnitsEntry
-	nil,                                 // 77: gatehouse.admin.v1.Price.LongContextEntry
-	nil,                                 // 78: gatehouse.admin.v1.Price.TiersEntry
-	nil,                                 // 79: gatehouse.admin.v1.PriceTier.UnitsEntry
-	(*timestamppb.Timestamp)(nil),       // 80: google.protobuf.Timestamp
-	(*fieldmaskpb.FieldMask)(nil),       // 81: google.protobuf.FieldMask
-	(*authmgmt.ManagementKey)(nil),      // 82: auth_mgmt.ManagementKey
-	(*durationpb.Duration)(nil),         // 83: google.protobuf.Duration
+	(*ImportApiKeysRequest)(nil),        // 7: gatehouse.admin.v1.ImportApiKeysRequest
+	(*ForeignKey)(nil),                  // 8: gatehouse.admin.v1.ForeignKey
+	(*ImportApiKeysResponse)(nil),       // 9: gatehouse.admin.v1.ImportApiKeysResponse
+	(*ImportedKey)(nil),                 // 10: gatehouse.admin.v1.ImportedKey
+	(*ListManagementKeysRequest)(nil),   // 11: gatehouse.admin.v1.ListManagementKeysRequest
+	(*ListManagementKeysResponse)(nil),  // 12: gatehouse.admin.v1.ListManagementKeysResponse
+	(*CreateManagementKeyRequest)(nil),  // 13: gatehouse.admin.v1.CreateManagementKeyRequest
+	(*GetManagementKeyRequest)(nil),     // 14: gatehouse.admin.v1.GetManagementKeyRequest
+	(*RotateManagementKeyRequest)(nil),  // 15: gatehouse.admin.v1.RotateManagementKeyRequest
+	(*RevokeManagementKeyRequest)(nil),  // 16: gatehouse.admin.v1.RevokeManagementKeyRequest
+	(*RevokeManagementKeyResponse)(nil), // 17: gatehouse.admin.v1.RevokeManagementKeyResponse
+	(*Team)(nil),                        // 18: gatehouse.admin.v1.Team
+	(*Limits)(nil),                      // 19: gatehouse.admin.v1.Limits
+	(*ListTeamsRequest)(nil),            // 20: gatehouse.admin.v1.ListTeamsRequest
+	(*ListTeamsResponse)(nil),           // 21: gatehouse.admin.v1.ListTeamsResponse
+	(*CreateTeamRequest)(nil),           // 22: gatehouse.admin.v1.CreateTeamRequest
+	(*GetTeamRequest)(nil),              // 23: gatehouse.admin.v1.GetTeamRequest
+	(*UpdateTeamRequest)(nil),           // 24: gatehouse.admin.v1.UpdateTeamRequest
+	(*User)(nil),                        // 25: gatehouse.admin.v1.User
+	(*ListUsersRequest)(nil),            // 26: gatehouse.admin.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),           // 27: gatehouse.admin.v1.ListUsersResponse
+	(*CreateUserRequest)(nil),           // 28: gatehouse.admin.v1.CreateUserRequest
+	(*GetUserRequest)(nil),              // 29: gatehouse.admin.v1.GetUserRequest
+	(*UpdateUserRequest)(nil),           // 30: gatehouse.admin.v1.UpdateUserRequest
+	(*Upstream)(nil),                    // 31: gatehouse.admin.v1.Upstream
+	(*Serve)(nil),                       // 32: gatehouse.admin.v1.Serve
+	(*ListUpstreamsRequest)(nil),        // 33: gatehouse.admin.v1.ListUpstreamsRequest
+	(*ListUpstreamsResponse)(nil),       // 34: gatehouse.admin.v1.ListUpstreamsResponse
+	(*CreateUpstreamRequest)(nil),       // 35: gatehouse.admin.v1.CreateUpstreamRequest
+	(*GetUpstreamRequest)(nil),          // 36: gatehouse.admin.v1.GetUpstreamRequest
+	(*UpdateUpstreamRequest)(nil),       // 37: gatehouse.admin.v1.UpdateUpstreamRequest
+	(*DeleteUpstreamRequest)(nil),       // 38: gatehouse.admin.v1.DeleteUpstreamRequest
+	(*DeleteUpstreamResponse)(nil),      // 39: gatehouse.admin.v1.DeleteUpstreamResponse
+	(*TestUpstreamRequest)(nil),         // 40: gatehouse.admin.v1.TestUpstreamRequest
+	(*TestUpstreamResponse)(nil),        // 41: gatehouse.admin.v1.TestUpstreamResponse
+	(*Model)(nil),                       // 42: gatehouse.admin.v1.Model
+	(*ListModelsRequest)(nil),           // 43: gatehouse.admin.v1.ListModelsRequest
+	(*ListModelsResponse)(nil),          // 44: gatehouse.admin.v1.ListModelsResponse
+	(*CreateModelRequest)(nil),          // 45: gatehouse.admin.v1.CreateModelRequest
+	(*GetModelRequest)(nil),             // 46: gatehouse.admin.v1.GetModelRequest
+	(*UpdateModelRequest)(nil),          // 47: gatehouse.admin.v1.UpdateModelRequest
+	(*DeleteModelRequest)(nil),          // 48: gatehouse.admin.v1.DeleteModelRequest
+	(*DeleteModelResponse)(nil),         // 49: gatehouse.admin.v1.DeleteModelResponse
+	(*Alias)(nil),                       // 50: gatehouse.admin.v1.Alias
+	(*ListAliasesRequest)(nil),          // 51: gatehouse.admin.v1.ListAliasesRequest
+	(*ListAliasesResponse)(nil),         // 52: gatehouse.admin.v1.ListAliasesResponse
+	(*CreateAliasRequest)(nil),          // 53: gatehouse.admin.v1.CreateAliasRequest
+	(*GetAliasRequest)(nil),             // 54: gatehouse.admin.v1.GetAliasRequest
+	(*UpdateAliasRequest)(nil),          // 55: gatehouse.admin.v1.UpdateAliasRequest
+	(*DeleteAliasRequest)(nil),          // 56: gatehouse.admin.v1.DeleteAliasRequest
+	(*DeleteAliasResponse)(nil),         // 57: gatehouse.admin.v1.DeleteAliasResponse
+	(*Price)(nil),                       // 58: gatehouse.admin.v1.Price
+	(*PriceTier)(nil),                   // 59: gatehouse.admin.v1.PriceTier
+	(*ListPricesRequest)(nil),           // 60: gatehouse.admin.v1.ListPricesRequest
+	(*ListPricesResponse)(nil),          // 61: gatehouse.admin.v1.ListPricesResponse
+	(*CreatePriceRequest)(nil),          // 62: gatehouse.admin.v1.CreatePriceRequest
+	(*GetPriceRequest)(nil),             // 63: gatehouse.admin.v1.GetPriceRequest
+	(*DeletePriceRequest)(nil),          // 64: gatehouse.admin.v1.DeletePriceRequest
+	(*DeletePriceResponse)(nil),         // 65: gatehouse.admin.v1.DeletePriceResponse
+	(*Cluster)(nil),                     // 66: gatehouse.admin.v1.Cluster
+	(*ListClustersRequest)(nil),         // 67: gatehouse.admin.v1.ListClustersRequest
+	(*ListClustersResponse)(nil),        // 68: gatehouse.admin.v1.ListClustersResponse
+	(*CreateClusterRequest)(nil),        // 69: gatehouse.admin.v1.CreateClusterRequest
+	(*GetClusterRequest)(nil),           // 70: gatehouse.admin.v1.GetClusterRequest
+	(*UpdateClusterRequest)(nil),        // 71: gatehouse.admin.v1.UpdateClusterRequest
+	(*DeleteClusterRequest)(nil),        // 72: gatehouse.admin.v1.DeleteClusterRequest
+	(*DeleteClusterResponse)(nil),       // 73: gatehouse.admin.v1.DeleteClusterResponse
+	(*Gateway)(nil),                     // 74: gatehouse.admin.v1.Gateway
+	(*ListGatewaysRequest)(nil),         // 75: gatehouse.admin.v1.ListGatewaysRequest
+	(*ListGatewaysResponse)(nil),        // 76: gatehouse.admin.v1.ListGatewaysResponse
+	(*GetGatewayRequest)(nil),           // 77: gatehouse.admin.v1.GetGatewayRequest
+	(*ForgetGatewayRequest)(nil),        // 78: gatehouse.admin.v1.ForgetGatewayRequest
+	(*ForgetGatewayResponse)(nil),       // 79: gatehouse.admin.v1.ForgetGatewayResponse
+	(*JoinToken)(nil),                   // 80: gatehouse.admin.v1.JoinToken
+	(*CreateJoinTokenRequest)(nil),      // 81: gatehouse.admin.v1.CreateJoinTokenRequest
+	(*ListJoinTokensRequest)(nil),       // 82: gatehouse.admin.v1.ListJoinTokensRequest
+	(*ListJoinTokensResponse)(nil),      // 83: gatehouse.admin.v1.ListJoinTokensResponse
+	(*GetJoinTokenRequest)(nil),         // 84: gatehouse.admin.v1.GetJoinTokenRequest
+	(*RevokeJoinTokenRequest)(nil),      // 85: gatehouse.admin.v1.RevokeJoinTokenRequest
+	(*RevokeJoinTokenResponse)(nil),     // 86: gatehouse.admin.v1.RevokeJoinTokenResponse
+	nil,                                 // 87: gatehouse.admin.v1.ApiKey.TagsEntry
+	nil,                                 // 88: gatehouse.admin.v1.Team.ModelLimitsEntry
+	nil,                                 // 89: gatehouse.admin.v1.Price.UnitsEntry
+	nil,                                 // 90: gatehouse.admin.v1.Price.LongContextEntry
+	nil,                                 // 91: gatehouse.admin.v1.Price.TiersEntry
+	nil,                                 // 92: gatehouse.admin.v1.PriceTier.UnitsEntry
+	(*timestamppb.Timestamp)(nil),       // 93: google.protobuf.Timestamp
+	(*fieldmaskpb.FieldMask)(nil),       // 94: google.protobuf.FieldMask
+	(*authmgmt.ManagementKey)(nil),      // 95: auth_mgmt.ManagementKey
+	(*durationpb.Duration)(nil),         // 96: google.protobuf.Duration
 }
 var file_gatehouse_admin_v1_admin_proto_depIdxs = []int32{
-	80,  // 0: gatehouse.admin.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
-	80,  // 1: gatehouse.admin.v1.ApiKey.modify_time:type_name -> google.protobuf.Timestamp
-	80,  // 2: gatehouse.admin.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
-	75,  // 3: gatehouse.admin.v1.ApiKey.tags:type_name -> gatehouse.admin.v1.ApiKey.TagsEntry
+	93,  // 0: gatehouse.admin.v1.ApiKey.create_time:type_name -> google.protobuf.Timestamp
+	93,  // 1: gatehouse.admin.v1.ApiKey.modify_time:type_name -> google.protobuf.Timestamp
+	93,  // 2: gatehouse.admin.v1.ApiKey.expire_time:type_name -> google.protobuf.Timestamp
+	87,  // 3: gatehouse.admin.v1.ApiKey.tags:type_name -> gatehouse.admin.v1.ApiKey.TagsEntry
 	1,   // 4: gatehouse.admin.v1.ApiKey.secrets:type_name -> gatehouse.admin.v1.KeySecret
-	80,  // 5: gatehouse.admin.v1.KeySecret.create_time:type_name -> google.protobuf.Timestamp
-	80,  // 6: gatehouse.admin.v1.KeySecret.expire_time:type_name -> google.protobuf.Timestamp
-	80,  // 7: gatehouse.admin.v1.KeySecret.last_use_time:type_name -> google.protobuf.Timestamp
+	93,  // 5: gatehouse.admin.v1.KeySecret.create_time:type_name -> google.protobuf.Timestamp
+	93,  // 6: gatehouse.admin.v1.KeySecret.expire_time:type_name -> google.protobuf.Timestamp
+	93,  // 7: gatehouse.admin.v1.KeySecret.last_use_time:type_name -> google.protobuf.Timestamp
 	0,   // 8: gatehouse.admin.v1.ListApiKeysResponse.api_keys:type_name -> gatehouse.admin.v1.ApiKey
 	0,   // 9: gatehouse.admin.v1.CreateApiKeyRequest.api_key:type_name -> gatehouse.admin.v1.ApiKey
 	0,   // 10: gatehouse.admin.v1.UpdateApiKeyRequest.api_key:type_name -> gatehouse.admin.v1.ApiKey
-	81,  // 11: gatehouse.admin.v1.UpdateApiKeyRequest.field_mask:type_name -> google.protobuf.FieldMask
-	82,  // 12: gatehouse.admin.v1.ListManagementKeysResponse.management_keys:type_name -> auth_mgmt.ManagementKey
-	82,  // 13: gatehouse.admin.v1.CreateManagementKeyRequest.management_key:type_name -> auth_mgmt.ManagementKey
-	80,  // 14: gatehouse.admin.v1.RotateManagementKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
-	80,  // 15: gatehouse.admin.v1.RotateManagementKeyRequest.old_secret_expire_time:type_name -> google.protobuf.Timestamp
-	80,  // 16: gatehouse.admin.v1.Team.create_time:type_name -> google.protobuf.Timestamp
-	14,  // 17: gatehouse.admin.v1.ListTeamsResponse.teams:type_name -> gatehouse.admin.v1.Team
-	14,  // 18: gatehouse.admin.v1.CreateTeamRequest.team:type_name -> gatehouse.admin.v1.Team
-	14,  // 19: gatehouse.admin.v1.UpdateTeamRequest.team:type_name -> gatehouse.admin.v1.Team
-	81,  // 20: gatehouse.admin.v1.UpdateTeamRequest.field_mask:type_name -> google.protobuf.FieldMask
-	80,  // 21: gatehouse.admin.v1.User.create_time:type_name -> google.protobuf.Timestamp
-	20,  // 22: gatehouse.admin.v1.ListUsersResponse.users:type_name -> gatehouse.admin.v1.User
-	20,  // 23: gatehouse.admin.v1.CreateUserRequest.user:type_name -> gatehouse.admin.v1.User
-	20,  // 24: gatehouse.admin.v1.UpdateUserRequest.user:type_name -> gatehouse.admin.v1.User
-	81,  // 25: gatehouse.admin.v1.UpdateUserRequest.field_mask:type_name -> google.protobuf.FieldMask
-	27,  // 26: gatehouse.admin.v1.Upstream.serves:type_name -> gatehouse.admin.v1.Serve
-	83,  // 27: gatehouse.admin.v1.Upstream.header_timeout:type_name -> google.protobuf.Duration
-	83,  // 28: gatehouse.admin.v1.Upstream.idle_timeout:type_name -> google.protobuf.Duration
-	26,  // 29: gatehouse.admin.v1.ListUpstreamsResponse.upstreams:type_name -> gatehouse.admin.v1.Upstream
-	26,  // 30: gatehouse.admin.v1.CreateUpstreamRequest.upstream:type_name -> gatehouse.admin.v1.Upstream
-	26,  // 31: gatehouse.admin.v1.UpdateUpstreamRequest.upstream:type_name -> gatehouse.admin.v1.Upstream
-	81,  // 32: gatehouse.admin.v1.UpdateUpstreamRequest.field_mask:type_name -> google.protobuf.FieldMask
-	83,  // 33: gatehouse.admin.v1.TestUpstreamResponse.latency:type_name -> google.protobuf.Duration
-	80,  // 34: gatehouse.admin.v1.Model.created:type_name -> google.protobuf.Timestamp
-	37,  // 35: gatehouse.admin.v1.ListModelsResponse.models:type_name -> gatehouse.admin.v1.Model
-	37,  // 36: gatehouse.admin.v1.CreateModelRequest.model:type_name -> gatehouse.admin.v1.Model
-	37,  // 37: gatehouse.admin.v1.UpdateModelRequest.model:type_name -> gatehouse.admin.v1.Model
-	81,  // 38: gatehouse.admin.v1.UpdateModelRequest.field_mask:type_name -> google.protobuf.FieldMask
-	45,  // 39: gatehouse.admin.v1.ListAliasesResponse.aliases:type_name -> gatehouse.admin.v1.Alias
-	45,  // 40: gatehouse.admin.v1.CreateAliasRequest.alias:type_name -> gatehouse.admin.v1.Alias
-	45,  // 41: gatehouse.admin.v1.UpdateAliasRequest.alias:type_name -> gatehouse.admin.v1.Alias
-	81,  // 42: gatehouse.admin.v1.UpdateAliasRequest.field_mask:type_name -> google.protobuf.FieldMask
-	80,  // 43: gatehouse.admin.v1.Price.effective:type_name -> google.protobuf.Timestamp
-	76,  // 44: gatehouse.admin.v1.Price.units:type_name -> gatehouse.admin.v1.Price.UnitsEntry
-	77,  // 45: gatehouse.admin.v1.Price.long_context:type_name -> gatehouse.admin.v1.Price.LongContextEntry
-	78,  // 46: gatehouse.admin.v1.Price.tiers:type_name -> gatehouse.admin.v1.Price.TiersEntry
-	79,  // 47: gatehouse.admin.v1.PriceTier.units:type_name -> gatehouse.admin.v1.PriceTier.UnitsEntry
-	53,  // 48: gatehouse.admin.v1.ListPricesResponse.prices:type_name -> gatehouse.admin.v1.Price
-	53,  // 49: gatehouse.admin.v1.CreatePriceRequest.price:type_name -> gatehouse.admin.v1.Price
-	61,  // 50: gatehouse.admin.v1.ListClustersResponse.clusters:type_name -> gatehouse.admin.v1.Cluster
-	61,  // 51: gatehouse.admin.v1.CreateClusterRequest.cluster:type_name -> gatehouse.admin.v1.Cluster
-	61,  // 52: gatehouse.admin.v1.UpdateClusterRequest.cluster:type_name -> gatehouse.admin.v1.Cluster
-	81,  // 53: gatehouse.admin.v1.UpdateClusterRequest.field_mask:type_name -> google.protobuf.FieldMask
-	80,  // 54: gatehouse.admin.v1.Gateway.joined:type_name -> google.protobuf.Timestamp
-	80,  // 55: gatehouse.admin.v1.Gateway.last_seen:type_name -> google.protobuf.Timestamp
-	80,  // 56: gatehouse.admin.v1.Gateway.lease:type_name -> google.protobuf.Timestamp
-	69,  // 57: gatehouse.admin.v1.ListGatewaysResponse.gateways:type_name -> gatehouse.admin.v1.Gateway
-	54,  // 58: gatehouse.admin.v1.Price.TiersEntry.value:type_name -> gatehouse.admin.v1.PriceTier
-	2,   // 59: gatehouse.admin.v1.Admin.ListApiKeys:input_type -> gatehouse.admin.v1.ListApiKeysRequest
-	4,   // 60: gatehouse.admin.v1.Admin.CreateApiKey:input_type -> gatehouse.admin.v1.CreateApiKeyRequest
-	5,   // 61: gatehouse.admin.v1.Admin.GetApiKey:input_type -> gatehouse.admin.v1.GetApiKeyRequest
-	6,   // 62: gatehouse.admin.v1.Admin.UpdateApiKey:input_type -> gatehouse.admin.v1.UpdateApiKeyRequest
-	7,   // 63: gatehouse.admin.v1.Admin.ListManagementKeys:input_type -> gatehouse.admin.v1.ListManagementKeysRequest
-	9,   // 64: gatehouse.admin.v1.Admin.CreateManagementKey:input_type -> gatehouse.admin.v1.CreateManagementKeyRequest
-	10,  // 65: gatehouse.admin.v1.Admin.GetManagementKey:input_type -> gatehouse.admin.v1.GetManagementKeyRequest
-	11,  // 66: gatehouse.admin.v1.Admin.RotateManagementKey:input_type -> gatehouse.admin.v1.RotateManagementKeyRequest
-	12,  // 67: gatehouse.admin.v1.Admin.RevokeManagementKey:input_type -> gatehouse.admin.v1.RevokeManagementKeyRequest
-	15,  // 68: gatehouse.admin.v1.Admin.ListTeams:input_type -> gatehouse.admin.v1.ListTeamsRequest
-	17,  // 69: gatehouse.admin.v1.Admin.CreateTeam:input_type -> gatehouse.admin.v1.CreateTeamRequest
-	18,  // 70: gatehouse.admin.v1.Admin.GetTeam:input_type -> gatehouse.admin.v1.GetTeamRequest
-	19,  // 71: gatehouse.admin.v1.Admin.UpdateTeam:input_type -> gatehouse.admin.v1.UpdateTeamRequest
-	21,  // 72: gatehouse.admin.v1.Admin.ListUsers:input_type -> gatehouse.admin.v1.ListUsersRequest
-	23,  // 73: gatehouse.admin.v1.Admin.CreateUser:input_type -> gatehouse.admin.v1.CreateUserRequest
-	24,  // 74: gatehouse.admin.v1.Admin.GetUser:input_type -> gatehouse.admin.v1.GetUserRequest
-	25,  // 75: gatehouse.admin.v1.Admin.UpdateUser:input_type -> gatehouse.admin.v1.UpdateUserRequest
-	28,  // 76: gatehouse.admin.v1.Admin.ListUpstreams:input_type -> gatehouse.admin.v1.ListUpstreamsRequest
-	30,  // 77: gatehouse.admin.v1.Admin.CreateUpstream:input_type -> gatehouse.admin.v1.CreateUpstreamRequest
-	31,  // 78: gatehouse.admin.v1.Admin.GetUpstream:input_type -> gatehouse.admin.v1.GetUpstreamRequest
-	32,  // 79: gatehouse.admin.v1.Admin.UpdateUpstream:input_type -> gatehouse.admin.v1.UpdateUpstreamRequest
-	33,  // 80: gatehouse.admin.v1.Admin.DeleteUpstream:input_type -> gatehouse.admin.v1.DeleteUpstreamRequest
-	35,  // 81: gatehouse.admin.v1.Admin.TestUpstream:input_type -> gatehouse.admin.v1.TestUpstreamRequest
-	38,  // 82: gatehouse.admin.v1.Admin.ListModels:input_type -> gatehouse.admin.v1.ListModelsRequest
-	40,  // 83: gatehouse.admin.v1.Admin.CreateModel:input_type -> gatehouse.admin.v1.CreateModelRequest
-	41,  // 84: gatehouse.admin.v1.Admin.GetModel:input_type -> gatehouse.admin.v1.GetModelRequest
-	42,  // 85: gatehouse.admin.v1.Admin.UpdateModel:input_type -> gatehouse.admin.v1.UpdateModelRequest
-	43,  // 86: gatehouse.admin.v1.Admin.DeleteModel:input_type -> gatehouse.admin.v1.DeleteModelRequest
-	46,  // 87: gatehouse.admin.v1.Admin.ListAliases:input_type -> gatehouse.admin.v1.ListAliasesRequest
-	48,  // 88: gatehouse.admin.v1.Admin.CreateAlias:input_type -> gatehouse.admin.v1.CreateAliasRequest
-	49,  // 89: gatehouse.admin.v1.Admin.GetAlias:input_type -> gatehouse.admin.v1.GetAliasRequest
-	50,  // 90: gatehouse.admin.v1.Admin.UpdateAlias:input_type -> gatehouse.admin.v1.UpdateAliasRequest
-	51,  // 91: gatehouse.admin.v1.Admin.DeleteAlias:input_type -> gatehouse.admin.v1.DeleteAliasRequest
-	55,  // 92: gatehouse.admin.v1.Admin.ListPrices:input_type -> gatehouse.admin.v1.ListPricesRequest
-	57,  // 93: gatehouse.admin.v1.Admin.CreatePrice:input_type -> gatehouse.admin.v1.CreatePriceRequest
-	58,  // 94: gatehouse.admin.v1.Admin.GetPrice:input_type -> gatehouse.admin.v1.GetPriceRequest
-	59,  // 95: gatehouse.admin.v1.Admin.DeletePrice:input_type -> gatehouse.admin.v1.DeletePriceRequest
-	62,  // 96: gatehouse.admin.v1.Admin.ListClusters:input_type -> gatehouse.admin.v1.ListClustersRequest
-	64,  // 97: gatehouse.admin.v1.Admin.CreateCluster:input_type -> gatehouse.admin.v1.CreateClusterRequest
-	65,  // 98: gatehouse.admin.v1.Admin.GetCluster:input_type -> gatehouse.admin.v1.GetClusterRequest
-	66,  // 99: gatehouse.admin.v1.Admin.UpdateCluster:input_type -> gatehouse.admin.v1.UpdateClusterRequest
-	67,  // 100: gatehouse.admin.v1.Admin.DeleteCluster:input_type -> gatehouse.admin.v1.DeleteClusterRequest
-	70,  // 101: gatehouse.admin.v1.Admin.ListGateways:input_type -> gatehouse.admin.v1.ListGatewaysRequest
-	72,  // 102: gatehouse.admin.v1.Admin.GetGateway:input_type -> gatehouse.admin.v1.GetGatewayRequest
-	73,  // 103: gatehouse.admin.v1.Admin.ForgetGateway:input_type -> gatehouse.admin.v1.ForgetGatewayRequest
-	3,   // 104: gatehouse.admin.v1.Admin.ListApiKeys:output_type -> gatehouse.admin.v1.ListApiKeysResponse
-	0,   // 105: gatehouse.admin.v1.Admin.CreateApiKey:output_type -> gatehouse.admin.v1.ApiKey
-	0,   // 106: gatehouse.admin.v1.Admin.GetApiKey:output_type -> gatehouse.admin.v1.ApiKey
-	0,   // 107: gatehouse.admin.v1.Admin.UpdateApiKey:output_type -> gatehouse.admin.v1.ApiKey
-	8,   // 108: gatehouse.admin.v1.Admin.ListManagementKeys:output_type -> gatehouse.admin.v1.ListManagementKeysResponse
-	82,  // 109: gatehouse.admin.v1.Admin.CreateManagementKey:output_type -> auth_mgmt.ManagementKey
-	82,  // 110: gatehouse.admin.v1.Admin.GetManagementKey:output_type -> auth_mgmt.ManagementKey
-	82,  // 111: gatehouse.admin.v1.Admin.RotateManagementKey:output_type -> auth_mgmt.ManagementKey
-	13,  // 112: gatehouse.admin.v1.Admin.RevokeManagementKey:output_type -> gatehouse.admin.v1.RevokeManagementKeyResponse
-	16,  // 113: gatehouse.admin.v1.Admin.ListTeams:output_type -> gatehouse.admin.v1.ListTeamsResponse
-	14,  // 114: gatehouse.admin.v1.Admin.CreateTeam:output_type -> gatehouse.admin.v1.Team
-	14,  // 115: gatehouse.admin.v1.Admin.GetTeam:output_type -> gatehouse.admin.v1.Team
-	14,  // 116: gatehouse.admin.v1.Admin.UpdateTeam:output_type -> gatehouse.admin.v1.Team
-	22,  // 117: gatehouse.admin.v1.Admin.ListUsers:output_type -> gatehouse.admin.v1.ListUsersResponse
-	20,  // 118: gatehouse.admin.v1.Admin.CreateUser:output_type -> gatehouse.admin.v1.User
-	20,  // 119: gatehouse.admin.v1.Admin.GetUser:output_type -> gatehouse.admin.v1.User
-	20,  // 120: gatehouse.admin.v1.Admin.UpdateUser:output_type -> gatehouse.admin.v1.User
-	29,  // 121: gatehouse.admin.v1.Admin.ListUpstreams:output_type -> gatehouse.admin.v1.ListUpstreamsResponse
-	26,  // 122: gatehouse.admin.v1.Admin.CreateUpstream:output_type -> gatehouse.admin.v1.Upstream
-	26,  // 123: gatehouse.admin.v1.Admin.GetUpstream:output_type -> gatehouse.admin.v1.Upstream
-	26,  // 124: gatehouse.admin.v1.Admin.UpdateUpstream:output_type -> gatehouse.admin.v1.Upstream
-	34,  // 125: gatehouse.admin.v1.Admin.DeleteUpstream:output_type -> gatehouse.admin.v1.DeleteUpstreamResponse
-	36,  // 126: gatehouse.admin.v1.Admin.TestUpstream:output_type -> gatehouse.admin.v1.TestUpstreamResponse
-	39,  // 127: gatehouse.admin.v1.Admin.ListModels:output_type -> gatehouse.admin.v1.ListModelsResponse
-	37,  // 128: gatehouse.admin.v1.Admin.CreateModel:output_type -> gatehouse.admin.v1.Model
-	37,  // 129: gatehouse.admin.v1.Admin.GetModel:output_type -> gatehouse.admin.v1.Model
-	37,  // 130: gatehouse.admin.v1.Admin.UpdateModel:output_type -> gatehouse.admin.v1.Model
-	44,  // 131: gatehouse.admin.v1.Admin.DeleteModel:output_type -> gatehouse.admin.v1.DeleteModelResponse
-	47,  // 132: gatehouse.admin.v1.Admin.ListAliases:output_type -> gatehouse.admin.v1.ListAliasesResponse
-	45,  // 133: gatehouse.admin.v1.Admin.CreateAlias:output_type -> gatehouse.admin.v1.Alias
-	45,  // 134: gatehouse.admin.v1.Admin.GetAlias:output_type -> gatehouse.admin.v1.Alias
-	45,  // 135: gatehouse.admin.v1.Admin.UpdateAlias:output_type -> gatehouse.admin.v1.Alias
-	52,  // 136: gatehouse.admin.v1.Admin.DeleteAlias:output_type -> gatehouse.admin.v1.DeleteAliasResponse
-	56,  // 137: gatehouse.admin.v1.Admin.ListPrices:output_type -> gatehouse.admin.v1.ListPricesResponse
-	53,  // 138: gatehouse.admin.v1.Admin.CreatePrice:output_type -> gatehouse.admin.v1.Price
-	53,  // 139: gatehouse.admin.v1.Admin.GetPrice:output_type -> gatehouse.admin.v1.Price
-	60,  // 140: gatehouse.admin.v1.Admin.DeletePrice:output_type -> gatehouse.admin.v1.DeletePriceResponse
-	63,  // 141: gatehouse.admin.v1.Admin.ListClusters:output_type -> gatehouse.admin.v1.ListClustersResponse
-	61,  // 142: gatehouse.admin.v1.Admin.CreateCluster:output_type -> gatehouse.admin.v1.Cluster
-	61,  // 143: gatehouse.admin.v1.Admin.GetCluster:output_type -> gatehouse.admin.v1.Cluster
-	61,  // 144: gatehouse.admin.v1.Admin.UpdateCluster:output_type -> gatehouse.admin.v1.Cluster
-	68,  // 145: gatehouse.admin.v1.Admin.DeleteCluster:output_type -> gatehouse.admin.v1.DeleteClusterResponse
-	71,  // 146: gatehouse.admin.v1.Admin.ListGateways:output_type -> gatehouse.admin.v1.ListGatewaysResponse
-	69,  // 147: gatehouse.admin.v1.Admin.GetGateway:output_type -> gatehouse.admin.v1.Gateway
-	74,  // 148: gatehouse.admin.v1.Admin.ForgetGateway:output_type -> gatehouse.admin.v1.ForgetGatewayResponse
-	104, // [104:149] is the sub-list for method output_type
-	59,  // [59:104] is the sub-list for method input_type
-	59,  // [59:59] is the sub-list for extension type_name
-	59,  // [59:59] is the sub-list for extension extendee
-	0,   // [0:59] is the sub-list for field type_name
+	94,  // 11: gatehouse.admin.v1.UpdateApiKeyRequest.field_mask:type_name -> google.protobuf.FieldMask
+	8,   // 12: gatehouse.admin.v1.ImportApiKeysRequest.keys:type_name -> gatehouse.admin.v1.ForeignKey
+	0,   // 13: gatehouse.admin.v1.ForeignKey.api_key:type_name -> gatehouse.admin.v1.ApiKey
+	10,  // 14: gatehouse.admin.v1.ImportApiKeysResponse.results:type_name -> gatehouse.admin.v1.ImportedKey
+	95,  // 15: gatehouse.admin.v1.ListManagementKeysResponse.management_keys:type_name -> auth_mgmt.ManagementKey
+	95,  // 16: gatehouse.admin.v1.CreateManagementKeyRequest.management_key:type_name -> auth_mgmt.ManagementKey
+	93,  // 17: gatehouse.admin.v1.RotateManagementKeyRequest.expire_time:type_name -> google.protobuf.Timestamp
+	93,  // 18: gatehouse.admin.v1.RotateManagementKeyRequest.old_secret_expire_time:type_name -> google.protobuf.Timestamp
+	93,  // 19: gatehouse.admin.v1.Team.create_time:type_name -> google.protobuf.Timestamp
+	88,  // 20: gatehouse.admin.v1.Team.model_limits:type_name -> gatehouse.admin.v1.Team.ModelLimitsEntry
+	18,  // 21: gatehouse.admin.v1.ListTeamsResponse.teams:type_name -> gatehouse.admin.v1.Team
+	18,  // 22: gatehouse.admin.v1.CreateTeamRequest.team:type_name -> gatehouse.admin.v1.Team
+	18,  // 23: gatehouse.admin.v1.UpdateTeamRequest.team:type_name -> gatehouse.admin.v1.Team
+	94,  // 24: gatehouse.admin.v1.UpdateTeamRequest.field_mask:type_name -> google.protobuf.FieldMask
+	93,  // 25: gatehouse.admin.v1.User.create_time:type_name -> google.protobuf.Timestamp
+	25,  // 26: gatehouse.admin.v1.ListUsersResponse.users:type_name -> gatehouse.admin.v1.User
+	25,  // 27: gatehouse.admin.v1.CreateUserRequest.user:type_name -> gatehouse.admin.v1.User
+	25,  // 28: gatehouse.admin.v1.UpdateUserRequest.user:type_name -> gatehouse.admin.v1.User
+	94,  // 29: gatehouse.admin.v1.UpdateUserRequest.field_mask:type_name -> google.protobuf.FieldMask
+	32,  // 30: gatehouse.admin.v1.Upstream.serves:type_name -> gatehouse.admin.v1.Serve
+	96,  // 31: gatehouse.admin.v1.Upstream.header_timeout:type_name -> google.protobuf.Duration
+	96,  // 32: gatehouse.admin.v1.Upstream.idle_timeout:type_name -> google.protobuf.Duration
+	19,  // 33: gatehouse.admin.v1.Upstream.limits:type_name -> gatehouse.admin.v1.Limits
+	31,  // 34: gatehouse.admin.v1.ListUpstreamsResponse.upstreams:type_name -> gatehouse.admin.v1.Upstream
+	31,  // 35: gatehouse.admin.v1.CreateUpstreamRequest.upstream:type_name -> gatehouse.admin.v1.Upstream
+	31,  // 36: gatehouse.admin.v1.UpdateUpstreamRequest.upstream:type_name -> gatehouse.admin.v1.Upstream
+	94,  // 37: gatehouse.admin.v1.UpdateUpstreamRequest.field_mask:type_name -> google.protobuf.FieldMask
+	96,  // 38: gatehouse.admin.v1.TestUpstreamResponse.latency:type_name -> google.protobuf.Duration
+	93,  // 39: gatehouse.admin.v1.Model.created:type_name -> google.protobuf.Timestamp
+	42,  // 40: gatehouse.admin.v1.ListModelsResponse.models:type_name -> gatehouse.admin.v1.Model
+	42,  // 41: gatehouse.admin.v1.CreateModelRequest.model:type_name -> gatehouse.admin.v1.Model
+	42,  // 42: gatehouse.admin.v1.UpdateModelRequest.model:type_name -> gatehouse.admin.v1.Model
+	94,  // 43: gatehouse.admin.v1.UpdateModelRequest.field_mask:type_name -> google.protobuf.FieldMask
+	50,  // 44: gatehouse.admin.v1.ListAliasesResponse.aliases:type_name -> gatehouse.admin.v1.Alias
+	50,  // 45: gatehouse.admin.v1.CreateAliasRequest.alias:type_name -> gatehouse.admin.v1.Alias
+	50,  // 46: gatehouse.admin.v1.UpdateAliasRequest.alias:type_name -> gatehouse.admin.v1.Alias
+	94,  // 47: gatehouse.admin.v1.UpdateAliasRequest.field_mask:type_name -> google.protobuf.FieldMask
+	93,  // 48: gatehouse.admin.v1.Price.effective:type_name -> google.protobuf.Timestamp
+	89,  // 49: gatehouse.admin.v1.Price.units:type_name -> gatehouse.admin.v1.Price.UnitsEntry
+	90,  // 50: gatehouse.admin.v1.Price.long_context:type_name -> gatehouse.admin.v1.Price.LongContextEntry
+	91,  // 51: gatehouse.admin.v1.Price.tiers:type_name -> gatehouse.admin.v1.Price.TiersEntry
+	92,  // 52: gatehouse.admin.v1.PriceTier.units:type_name -> gatehouse.admin.v1.PriceTier.UnitsEntry
+	58,  // 53: gatehouse.admin.v1.ListPricesResponse.prices:type_name -> gatehouse.admin.v1.Price
+	58,  // 54: gatehouse.admin.v1.CreatePriceRequest.price:type_name -> gatehouse.admin.v1.Price
+	66,  // 55: gatehouse.admin.v1.ListClustersResponse.clusters:type_name -> gatehouse.admin.v1.Cluster
+	66,  // 56: gatehouse.admin.v1.CreateClusterRequest.cluster:type_name -> gatehouse.admin.v1.Cluster
+	66,  // 57: gatehouse.admin.v1.UpdateClusterRequest.cluster:type_name -> gatehouse.admin.v1.Cluster
+	94,  // 58: gatehouse.admin.v1.UpdateClusterRequest.field_mask:type_name -> google.protobuf.FieldMask
+	93,  // 59: gatehouse.admin.v1.Gateway.joined:type_name -> google.protobuf.Timestamp
+	93,  // 60: gatehouse.admin.v1.Gateway.last_seen:type_name -> google.protobuf.Timestamp
+	93,  // 61: gatehouse.admin.v1.Gateway.lease:type_name -> google.protobuf.Timestamp
+	74,  // 62: gatehouse.admin.v1.ListGatewaysResponse.gateways:type_name -> gatehouse.admin.v1.Gateway
+	93,  // 63: gatehouse.admin.v1.JoinToken.create_time:type_name -> google.protobuf.Timestamp
+	93,  // 64: gatehouse.admin.v1.JoinToken.expire_time:type_name -> google.protobuf.Timestamp
+	96,  // 65: gatehouse.admin.v1.CreateJoinTokenRequest.lifetime:type_name -> google.protobuf.Duration
+	80,  // 66: gatehouse.admin.v1.ListJoinTokensResponse.join_tokens:type_name -> gatehouse.admin.v1.JoinToken
+	19,  // 67: gatehouse.admin.v1.Team.ModelLimitsEntry.value:type_name -> gatehouse.admin.v1.Limits
+	59,  // 68: gatehouse.admin.v1.Price.TiersEntry.value:type_name -> gatehouse.admin.v1.PriceTier
+	2,   // 69: gatehouse.admin.v1.Admin.ListApiKeys:input_type -> gatehouse.admin.v1.ListApiKeysRequest
+	4,   // 70: gatehouse.admin.v1.Admin.CreateApiKey:input_type -> gatehouse.admin.v1.CreateApiKeyRequest
+	5,   // 71: gatehouse.admin.v1.Admin.GetApiKey:input_type -> gatehouse.admin.v1.GetApiKeyRequest
+	6,   // 72: gatehouse.admin.v1.Admin.UpdateApiKey:input_type -> gatehouse.admin.v1.UpdateApiKeyRequest
+	7,   // 73: gatehouse.admin.v1.Admin.ImportApiKeys:input_type -> gatehouse.admin.v1.ImportApiKeysRequest
+	11,  // 74: gatehouse.admin.v1.Admin.ListManagementKeys:input_type -> gatehouse.admin.v1.ListManagementKeysRequest
+	13,  // 75: gatehouse.admin.v1.Admin.CreateManagementKey:input_type -> gatehouse.admin.v1.CreateManagementKeyRequest
+	14,  // 76: gatehouse.admin.v1.Admin.GetManagementKey:input_type -> gatehouse.admin.v1.GetManagementKeyRequest
+	15,  // 77: gatehouse.admin.v1.Admin.RotateManagementKey:input_type -> gatehouse.admin.v1.RotateManagementKeyRequest
+	16,  // 78: gatehouse.admin.v1.Admin.RevokeManagementKey:input_type -> gatehouse.admin.v1.RevokeManagementKeyRequest
+	20,  // 79: gatehouse.admin.v1.Admin.ListTeams:input_type -> gatehouse.admin.v1.ListTeamsRequest
+	22,  // 80: gatehouse.admin.v1.Admin.CreateTeam:input_type -> gatehouse.admin.v1.CreateTeamRequest
+	23,  // 81: gatehouse.admin.v1.Admin.GetTeam:input_type -> gatehouse.admin.v1.GetTeamRequest
+	24,  // 82: gatehouse.admin.v1.Admin.UpdateTeam:input_type -> gatehouse.admin.v1.UpdateTeamRequest
+	26,  // 83: gatehouse.admin.v1.Admin.ListUsers:input_type -> gatehouse.admin.v1.ListUsersRequest
+	28,  // 84: gatehouse.admin.v1.Admin.CreateUser:input_type -> gatehouse.admin.v1.CreateUserRequest
+	29,  // 85: gatehouse.admin.v1.Admin.GetUser:input_type -> gatehouse.admin.v1.GetUserRequest
+	30,  // 86: gatehouse.admin.v1.Admin.UpdateUser:input_type -> gatehouse.admin.v1.UpdateUserRequest
+	33,  // 87: gatehouse.admin.v1.Admin.ListUpstreams:input_type -> gatehouse.admin.v1.ListUpstreamsRequest
+	35,  // 88: gatehouse.admin.v1.Admin.CreateUpstream:input_type -> gatehouse.admin.v1.CreateUpstreamRequest
+	36,  // 89: gatehouse.admin.v1.Admin.GetUpstream:input_type -> gatehouse.admin.v1.GetUpstreamRequest
+	37,  // 90: gatehouse.admin.v1.Admin.UpdateUpstream:input_type -> gatehouse.admin.v1.UpdateUpstreamRequest
+	38,  // 91: gatehouse.admin.v1.Admin.DeleteUpstream:input_type -> gatehouse.admin.v1.DeleteUpstreamRequest
+	40,  // 92: gatehouse.admin.v1.Admin.TestUpstream:input_type -> gatehouse.admin.v1.TestUpstreamRequest
+	43,  // 93: gatehouse.admin.v1.Admin.ListModels:input_type -> gatehouse.admin.v1.ListModelsRequest
+	45,  // 94: gatehouse.admin.v1.Admin.CreateModel:input_type -> gatehouse.admin.v1.CreateModelRequest
+	46,  // 95: gatehouse.admin.v1.Admin.GetModel:input_type -> gatehouse.admin.v1.GetModelRequest
+	47,  // 96: gatehouse.admin.v1.Admin.UpdateModel:input_type -> gatehouse.admin.v1.UpdateModelRequest
+	48,  // 97: gatehouse.admin.v1.Admin.DeleteModel:input_type -> gatehouse.admin.v1.DeleteModelRequest
+	51,  // 98: gatehouse.admin.v1.Admin.ListAliases:input_type -> gatehouse.admin.v1.ListAliasesRequest
+	53,  // 99: gatehouse.admin.v1.Admin.CreateAlias:input_type -> gatehouse.admin.v1.CreateAliasRequest
+	54,  // 100: gatehouse.admin.v1.Admin.GetAlias:input_type -> gatehouse.admin.v1.GetAliasRequest
+	55,  // 101: gatehouse.admin.v1.Admin.UpdateAlias:input_type -> gatehouse.admin.v1.UpdateAliasRequest
+	56,  // 102: gatehouse.admin.v1.Admin.DeleteAlias:input_type -> gatehouse.admin.v1.DeleteAliasRequest
+	60,  // 103: gatehouse.admin.v1.Admin.ListPrices:input_type -> gatehouse.admin.v1.ListPricesRequest
+	62,  // 104: gatehouse.admin.v1.Admin.CreatePrice:input_type -> gatehouse.admin.v1.CreatePriceRequest
+	63,  // 105: gatehouse.admin.v1.Admin.GetPrice:input_type -> gatehouse.admin.v1.GetPriceRequest
+	64,  // 106: gatehouse.admin.v1.Admin.DeletePrice:input_type -> gatehouse.admin.v1.DeletePriceRequest
+	67,  // 107: gatehouse.admin.v1.Admin.ListClusters:input_type -> gatehouse.admin.v1.ListClustersRequest
+	69,  // 108: gatehouse.admin.v1.Admin.CreateCluster:input_type -> gatehouse.admin.v1.CreateClusterRequest
+	70,  // 109: gatehouse.admin.v1.Admin.GetCluster:input_type -> gatehouse.admin.v1.GetClusterRequest
+	71,  // 110: gatehouse.admin.v1.Admin.UpdateCluster:input_type -> gatehouse.admin.v1.UpdateClusterRequest
+	72,  // 111: gatehouse.admin.v1.Admin.DeleteCluster:input_type -> gatehouse.admin.v1.DeleteClusterRequest
+	75,  // 112: gatehouse.admin.v1.Admin.ListGateways:input_type -> gatehouse.admin.v1.ListGatewaysRequest
+	77,  // 113: gatehouse.admin.v1.Admin.GetGateway:input_type -> gatehouse.admin.v1.GetGatewayRequest
+	78,  // 114: gatehouse.admin.v1.Admin.ForgetGateway:input_type -> gatehouse.admin.v1.ForgetGatewayRequest
+	81,  // 115: gatehouse.admin.v1.Admin.CreateJoinToken:input_type -> gatehouse.admin.v1.CreateJoinTokenRequest
+	82,  // 116: gatehouse.admin.v1.Admin.ListJoinTokens:input_type -> gatehouse.admin.v1.ListJoinTokensRequest
+	84,  // 117: gatehouse.admin.v1.Admin.GetJoinToken:input_type -> gatehouse.admin.v1.GetJoinTokenRequest
+	85,  // 118: gatehouse.admin.v1.Admin.RevokeJoinToken:input_type -> gatehouse.admin.v1.RevokeJoinTokenRequest
+	3,   // 119: gatehouse.admin.v1.Admin.ListApiKeys:output_type -> gatehouse.admin.v1.ListApiKeysResponse
+	0,   // 120: gatehouse.admin.v1.Admin.CreateApiKey:output_type -> gatehouse.admin.v1.ApiKey
+	0,   // 121: gatehouse.admin.v1.Admin.GetApiKey:output_type -> gatehouse.admin.v1.ApiKey
+	0,   // 122: gatehouse.admin.v1.Admin.UpdateApiKey:output_type -> gatehouse.admin.v1.ApiKey
+	9,   // 123: gatehouse.admin.v1.Admin.ImportApiKeys:output_type -> gatehouse.admin.v1.ImportApiKeysResponse
+	12,  // 124: gatehouse.admin.v1.Admin.ListManagementKeys:output_type -> gatehouse.admin.v1.ListManagementKeysResponse
+	95,  // 125: gatehouse.admin.v1.Admin.CreateManagementKey:output_type -> auth_mgmt.ManagementKey
+	95,  // 126: gatehouse.admin.v1.Admin.GetManagementKey:output_type -> auth_mgmt.ManagementKey
+	95,  // 127: gatehouse.admin.v1.Admin.RotateManagementKey:output_type -> auth_mgmt.ManagementKey
+	17,  // 128: gatehouse.admin.v1.Admin.RevokeManagementKey:output_type -> gatehouse.admin.v1.RevokeManagementKeyResponse
+	21,  // 129: gatehouse.admin.v1.Admin.ListTeams:output_type -> gatehouse.admin.v1.ListTeamsResponse
+	18,  // 130: gatehouse.admin.v1.Admin.CreateTeam:output_type -> gatehouse.admin.v1.Team
+	18,  // 131: gatehouse.admin.v1.Admin.GetTeam:output_type -> gatehouse.admin.v1.Team
+	18,  // 132: gatehouse.admin.v1.Admin.UpdateTeam:output_type -> gatehouse.admin.v1.Team
+	27,  // 133: gatehouse.admin.v1.Admin.ListUsers:output_type -> gatehouse.admin.v1.ListUsersResponse
+	25,  // 134: gatehouse.admin.v1.Admin.CreateUser:output_type -> gatehouse.admin.v1.User
+	25,  // 135: gatehouse.admin.v1.Admin.GetUser:output_type -> gatehouse.admin.v1.User
+	25,  // 136: gatehouse.admin.v1.Admin.UpdateUser:output_type -> gatehouse.admin.v1.User
+	34,  // 137: gatehouse.admin.v1.Admin.ListUpstreams:output_type -> gatehouse.admin.v1.ListUpstreamsResponse
+	31,  // 138: gatehouse.admin.v1.Admin.CreateUpstream:output_type -> gatehouse.admin.v1.Upstream
+	31,  // 139: gatehouse.admin.v1.Admin.GetUpstream:output_type -> gatehouse.admin.v1.Upstream
+	31,  // 140: gatehouse.admin.v1.Admin.UpdateUpstream:output_type -> gatehouse.admin.v1.Upstream
+	39,  // 141: gatehouse.admin.v1.Admin.DeleteUpstream:output_type -> gatehouse.admin.v1.DeleteUpstreamResponse
+	41,  // 142: gatehouse.admin.v1.Admin.TestUpstream:output_type -> gatehouse.admin.v1.TestUpstreamResponse
+	44,  // 143: gatehouse.admin.v1.Admin.ListModels:output_type -> gatehouse.admin.v1.ListModelsResponse
+	42,  // 144: gatehouse.admin.v1.Admin.CreateModel:output_type -> gatehouse.admin.v1.Model
+	42,  // 145: gatehouse.admin.v1.Admin.GetModel:output_type -> gatehouse.admin.v1.Model
+	42,  // 146: gatehouse.admin.v1.Admin.UpdateModel:output_type -> gatehouse.admin.v1.Model
+	49,  // 147: gatehouse.admin.v1.Admin.DeleteModel:output_type -> gatehouse.admin.v1.DeleteModelResponse
+	52,  // 148: gatehouse.admin.v1.Admin.ListAliases:output_type -> gatehouse.admin.v1.ListAliasesResponse
+	50,  // 149: gatehouse.admin.v1.Admin.CreateAlias:output_type -> gatehouse.admin.v1.Alias
+	50,  // 150: gatehouse.admin.v1.Admin.GetAlias:output_type -> gatehouse.admin.v1.Alias
+	50,  // 151: gatehouse.admin.v1.Admin.UpdateAlias:output_type -> gatehouse.admin.v1.Alias
+	57,  // 152: gatehouse.admin.v1.Admin.DeleteAlias:output_type -> gatehouse.admin.v1.DeleteAliasResponse
+	61,  // 153: gatehouse.admin.v1.Admin.ListPrices:output_type -> gatehouse.admin.v1.ListPricesResponse
+	58,  // 154: gatehouse.admin.v1.Admin.CreatePrice:output_type -> gatehouse.admin.v1.Price
+	58,  // 155: gatehouse.admin.v1.Admin.GetPrice:output_type -> gatehouse.admin.v1.Price
+	65,  // 156: gatehouse.admin.v1.Admin.DeletePrice:output_type -> gatehouse.admin.v1.DeletePriceResponse
+	68,  // 157: gatehouse.admin.v1.Admin.ListClusters:output_type -> gatehouse.admin.v1.ListClustersResponse
+	66,  // 158: gatehouse.admin.v1.Admin.CreateCluster:output_type -> gatehouse.admin.v1.Cluster
+	66,  // 159: gatehouse.admin.v1.Admin.GetCluster:output_type -> gatehouse.admin.v1.Cluster
+	66,  // 160: gatehouse.admin.v1.Admin.UpdateCluster:output_type -> gatehouse.admin.v1.Cluster
+	73,  // 161: gatehouse.admin.v1.Admin.DeleteCluster:output_type -> gatehouse.admin.v1.DeleteClusterResponse
+	76,  // 162: gatehouse.admin.v1.Admin.ListGateways:output_type -> gatehouse.admin.v1.ListGatewaysResponse
+	74,  // 163: gatehouse.admin.v1.Admin.GetGateway:output_type -> gatehouse.admin.v1.Gateway
+	79,  // 164: gatehouse.admin.v1.Admin.ForgetGateway:output_type -> gatehouse.admin.v1.ForgetGatewayResponse
+	80,  // 165: gatehouse.admin.v1.Admin.CreateJoinToken:output_type -> gatehouse.admin.v1.JoinToken
+	83,  // 166: gatehouse.admin.v1.Admin.ListJoinTokens:output_type -> gatehouse.admin.v1.ListJoinTokensResponse
+	80,  // 167: gatehouse.admin.v1.Admin.GetJoinToken:output_type -> gatehouse.admin.v1.JoinToken
+	86,  // 168: gatehouse.admin.v1.Admin.RevokeJoinToken:output_type -> gatehouse.admin.v1.RevokeJoinTokenResponse
+	119, // [119:169] is the sub-list for method output_type
+	69,  // [69:119] is the sub-list for method input_type
+	69,  // [69:69] is the sub-list for extension type_name
+	69,  // [69:69] is the sub-list for extension extendee
+	0,   // [0:69] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_admin_v1_admin_proto_init() }
@@ -5140,25 +6003,29 @@ func file_gatehouse_admin_v1_admin_proto_init() {
 	file_gatehouse_admin_v1_admin_proto_msgTypes[0].OneofWrappers = []any{}
 	file_gatehouse_admin_v1_admin_proto_msgTypes[1].OneofWrappers = []any{}
 	file_gatehouse_admin_v1_admin_proto_msgTypes[3].OneofWrappers = []any{}
-	file_gatehouse_admin_v1_admin_proto_msgTypes[8].OneofWrappers = []any{}
-	file_gatehouse_admin_v1_admin_proto_msgTypes[16].OneofWrappers = []any{}
-	file_gatehouse_admin_v1_admin_proto_msgTypes[22].OneofWrappers = []any{}
-	file_gatehouse_admin_v1_admin_proto_msgTypes[26].OneofWrappers = []any{}
-	file_gatehouse_admin_v1_admin_proto_msgTypes[29].OneofWrappers = []any{}
-	file_gatehouse_admin_v1_admin_proto_msgTypes[37].OneofWrappers = []any{}
-	file_gatehouse_admin_v1_admin_proto_msgTypes[39].OneofWrappers = []any{}
-	file_gatehouse_admin_v1_admin_proto_msgTypes[47].OneofWrappers = []any{}
-	file_gatehouse_admin_v1_admin_proto_msgTypes[56].OneofWrappers = []any{}
-	file_gatehouse_admin_v1_admin_proto_msgTypes[63].OneofWrappers = []any{}
-	file_gatehouse_admin_v1_admin_proto_msgTypes[69].OneofWrappers = []any{}
-	file_gatehouse_admin_v1_admin_proto_msgTypes[71].OneofWrappers = []any{}
+	file_gatehouse_admin_v1_admin_proto_msgTypes[12].OneofWrappers = []any{}
+	file_gatehouse_admin_v1_admin_proto_msgTypes[19].OneofWrappers = []any{}
+	file_gatehouse_admin_v1_admin_proto_msgTypes[21].OneofWrappers = []any{}
+	file_gatehouse_admin_v1_admin_proto_msgTypes[27].OneofWrappers = []any{}
+	file_gatehouse_admin_v1_admin_proto_msgTypes[31].OneofWrappers = []any{}
+	file_gatehouse_admin_v1_admin_proto_msgTypes[34].OneofWrappers = []any{}
+	file_gatehouse_admin_v1_admin_proto_msgTypes[42].OneofWrappers = []any{}
+	file_gatehouse_admin_v1_admin_proto_msgTypes[44].OneofWrappers = []any{}
+	file_gatehouse_admin_v1_admin_proto_msgTypes[52].OneofWrappers = []any{}
+	file_gatehouse_admin_v1_admin_proto_msgTypes[61].OneofWrappers = []any{}
+	file_gatehouse_admin_v1_admin_proto_msgTypes[68].OneofWrappers = []any{}
+	file_gatehouse_admin_v1_admin_proto_msgTypes[74].OneofWrappers = []any{}
+	file_gatehouse_admin_v1_admin_proto_msgTypes[76].OneofWrappers = []any{}
+	file_gatehouse_admin_v1_admin_proto_msgTypes[80].OneofWrappers = []any{}
+	file_gatehouse_admin_v1_admin_proto_msgTypes[81].OneofWrappers = []any{}
+	file_gatehouse_admin_v1_admin_proto_msgTypes[83].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gatehouse_admin_v1_admin_proto_rawDesc), len(file_gatehouse_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   80,
+			NumMessages:   93,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

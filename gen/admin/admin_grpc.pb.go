@@ -27,6 +27,7 @@ const (
 	Admin_CreateApiKey_FullMethodName        = "/gatehouse.admin.v1.Admin/CreateApiKey"
 	Admin_GetApiKey_FullMethodName           = "/gatehouse.admin.v1.Admin/GetApiKey"
 	Admin_UpdateApiKey_FullMethodName        = "/gatehouse.admin.v1.Admin/UpdateApiKey"
+	Admin_ImportApiKeys_FullMethodName       = "/gatehouse.admin.v1.Admin/ImportApiKeys"
 	Admin_ListManagementKeys_FullMethodName  = "/gatehouse.admin.v1.Admin/ListManagementKeys"
 	Admin_CreateManagementKey_FullMethodName = "/gatehouse.admin.v1.Admin/CreateManagementKey"
 	Admin_GetManagementKey_FullMethodName    = "/gatehouse.admin.v1.Admin/GetManagementKey"
@@ -68,6 +69,10 @@ const (
 	Admin_ListGateways_FullMethodName        = "/gatehouse.admin.v1.Admin/ListGateways"
 	Admin_GetGateway_FullMethodName          = "/gatehouse.admin.v1.Admin/GetGateway"
 	Admin_ForgetGateway_FullMethodName       = "/gatehouse.admin.v1.Admin/ForgetGateway"
+	Admin_CreateJoinToken_FullMethodName     = "/gatehouse.admin.v1.Admin/CreateJoinToken"
+	Admin_ListJoinTokens_FullMethodName      = "/gatehouse.admin.v1.Admin/ListJoinTokens"
+	Admin_GetJoinToken_FullMethodName        = "/gatehouse.admin.v1.Admin/GetJoinToken"
+	Admin_RevokeJoinToken_FullMethodName     = "/gatehouse.admin.v1.Admin/RevokeJoinToken"
 )
 
 // AdminClient is the client API for Admin service.
@@ -85,6 +90,10 @@ type AdminClient interface {
 	GetApiKey(ctx context.Context, in *GetApiKeyRequest, opts ...grpc.CallOption) (*ApiKey, error)
 	// UpdateApiKey changes the members given.
 	UpdateApiKey(ctx context.Context, in *UpdateApiKeyRequest, opts ...grpc.CallOption) (*ApiKey, error)
+	// ImportApiKeys takes over keys that were minted elsewhere, by their digests:
+	// whoever holds their secrets notices nothing. Each is an act of its own; one
+	// that is there is left alone, so an import may be repeated.
+	ImportApiKeys(ctx context.Context, in *ImportApiKeysRequest, opts ...grpc.CallOption) (*ImportApiKeysResponse, error)
 	// ListManagementKeys lists credentials of this plane.
 	ListManagementKeys(ctx context.Context, in *ListManagementKeysRequest, opts ...grpc.CallOption) (*ListManagementKeysResponse, error)
 	// CreateManagementKey mints one that never exceeds its maker.
@@ -167,6 +176,14 @@ type AdminClient interface {
 	GetGateway(ctx context.Context, in *GetGatewayRequest, opts ...grpc.CallOption) (*Gateway, error)
 	// ForgetGateway stops waiting for a member that will not come back.
 	ForgetGateway(ctx context.Context, in *ForgetGatewayRequest, opts ...grpc.CallOption) (*ForgetGatewayResponse, error)
+	// CreateJoinToken mints what lets processes become gateways of a cluster.
+	CreateJoinToken(ctx context.Context, in *CreateJoinTokenRequest, opts ...grpc.CallOption) (*JoinToken, error)
+	// ListJoinTokens lists them, revoked ones left out.
+	ListJoinTokens(ctx context.Context, in *ListJoinTokensRequest, opts ...grpc.CallOption) (*ListJoinTokensResponse, error)
+	// GetJoinToken returns one.
+	GetJoinToken(ctx context.Context, in *GetJoinTokenRequest, opts ...grpc.CallOption) (*JoinToken, error)
+	// RevokeJoinToken ends one; gateways that joined by it stay members.
+	RevokeJoinToken(ctx context.Context, in *RevokeJoinTokenRequest, opts ...grpc.CallOption) (*RevokeJoinTokenResponse, error)
 }
 
 type adminClient struct {
@@ -211,6 +228,16 @@ func (c *adminClient) UpdateApiKey(ctx context.Context, in *UpdateApiKeyRequest,
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ApiKey)
 	err := c.cc.Invoke(ctx, Admin_UpdateApiKey_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) ImportApiKeys(ctx context.Context, in *ImportApiKeysRequest, opts ...grpc.CallOption) (*ImportApiKeysResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ImportApiKeysResponse)
+	err := c.cc.Invoke(ctx, Admin_ImportApiKeys_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -627,6 +654,46 @@ func (c *adminClient) ForgetGateway(ctx context.Context, in *ForgetGatewayReques
 	return out, nil
 }
 
+func (c *adminClient) CreateJoinToken(ctx context.Context, in *CreateJoinTokenRequest, opts ...grpc.CallOption) (*JoinToken, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(JoinToken)
+	err := c.cc.Invoke(ctx, Admin_CreateJoinToken_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) ListJoinTokens(ctx context.Context, in *ListJoinTokensRequest, opts ...grpc.CallOption) (*ListJoinTokensResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListJoinTokensResponse)
+	err := c.cc.Invoke(ctx, Admin_ListJoinTokens_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) GetJoinToken(ctx context.Context, in *GetJoinTokenRequest, opts ...grpc.CallOption) (*JoinToken, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(JoinToken)
+	err := c.cc.Invoke(ctx, Admin_GetJoinToken_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) RevokeJoinToken(ctx context.Context, in *RevokeJoinTokenRequest, opts ...grpc.CallOption) (*RevokeJoinTokenResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RevokeJoinTokenResponse)
+	err := c.cc.Invoke(ctx, Admin_RevokeJoinToken_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServer is the server API for Admin service.
 // All implementations must embed UnimplementedAdminServer
 // for forward compatibility.
@@ -642,6 +709,10 @@ type AdminServer interface {
 	GetApiKey(context.Context, *GetApiKeyRequest) (*ApiKey, error)
 	// UpdateApiKey changes the members given.
 	UpdateApiKey(context.Context, *UpdateApiKeyRequest) (*ApiKey, error)
+	// ImportApiKeys takes over keys that were minted elsewhere, by their digests:
+	// whoever holds their secrets notices nothing. Each is an act of its own; one
+	// that is there is left alone, so an import may be repeated.
+	ImportApiKeys(context.Context, *ImportApiKeysRequest) (*ImportApiKeysResponse, error)
 	// ListManagementKeys lists credentials of this plane.
 	ListManagementKeys(context.Context, *ListManagementKeysRequest) (*ListManagementKeysResponse, error)
 	// CreateManagementKey mints one that never exceeds its maker.
@@ -724,6 +795,14 @@ type AdminServer interface {
 	GetGateway(context.Context, *GetGatewayRequest) (*Gateway, error)
 	// ForgetGateway stops waiting for a member that will not come back.
 	ForgetGateway(context.Context, *ForgetGatewayRequest) (*ForgetGatewayResponse, error)
+	// CreateJoinToken mints what lets processes become gateways of a cluster.
+	CreateJoinToken(context.Context, *CreateJoinTokenRequest) (*JoinToken, error)
+	// ListJoinTokens lists them, revoked ones left out.
+	ListJoinTokens(context.Context, *ListJoinTokensRequest) (*ListJoinTokensResponse, error)
+	// GetJoinToken returns one.
+	GetJoinToken(context.Context, *GetJoinTokenRequest) (*JoinToken, error)
+	// RevokeJoinToken ends one; gateways that joined by it stay members.
+	RevokeJoinToken(context.Context, *RevokeJoinTokenRequest) (*RevokeJoinTokenResponse, error)
 	mustEmbedUnimplementedAdminServer()
 }
 
@@ -745,6 +824,9 @@ func (UnimplementedAdminServer) GetApiKey(context.Context, *GetApiKeyRequest) (*
 }
 func (UnimplementedAdminServer) UpdateApiKey(context.Context, *UpdateApiKeyRequest) (*ApiKey, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method UpdateApiKey not implemented")
+}
+func (UnimplementedAdminServer) ImportApiKeys(context.Context, *ImportApiKeysRequest) (*ImportApiKeysResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method ImportApiKeys not implemented")
 }
 func (UnimplementedAdminServer) ListManagementKeys(context.Context, *ListManagementKeysRequest) (*ListManagementKeysResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method ListManagementKeys not implemented")
@@ -869,6 +951,18 @@ func (UnimplementedAdminServer) GetGateway(context.Context, *GetGatewayRequest) 
 func (UnimplementedAdminServer) ForgetGateway(context.Context, *ForgetGatewayRequest) (*ForgetGatewayResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method ForgetGateway not implemented")
 }
+func (UnimplementedAdminServer) CreateJoinToken(context.Context, *CreateJoinTokenRequest) (*JoinToken, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method CreateJoinToken not implemented")
+}
+func (UnimplementedAdminServer) ListJoinTokens(context.Context, *ListJoinTokensRequest) (*ListJoinTokensResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method ListJoinTokens not implemented")
+}
+func (UnimplementedAdminServer) GetJoinToken(context.Context, *GetJoinTokenRequest) (*JoinToken, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method GetJoinToken not implemented")
+}
+func (UnimplementedAdminServer) RevokeJoinToken(context.Context, *RevokeJoinTokenRequest) (*RevokeJoinTokenResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method RevokeJoinToken not implemented")
+}
 func (UnimplementedAdminServer) mustEmbedUnimplementedAdminServer() {}
 func (UnimplementedAdminServer) testEmbeddedByValue()               {}
 
@@ -958,6 +1052,24 @@ func _Admin_UpdateApiKey_Handler(srv interface{}, ctx context.Context, dec func(
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AdminServer).UpdateApiKey(ctx, req.(*UpdateApiKeyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_ImportApiKeys_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ImportApiKeysRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).ImportApiKeys(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_ImportApiKeys_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).ImportApiKeys(ctx, req.(*ImportApiKeysRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1700,6 +1812,78 @@ func _Admin_ForgetGateway_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_CreateJoinToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateJoinTokenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).CreateJoinToken(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_CreateJoinToken_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).CreateJoinToken(ctx, req.(*CreateJoinTokenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_ListJoinTokens_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListJoinTokensRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).ListJoinTokens(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_ListJoinTokens_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).ListJoinTokens(ctx, req.(*ListJoinTokensRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_GetJoinToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetJoinTokenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).GetJoinToken(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_GetJoinToken_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).GetJoinToken(ctx, req.(*GetJoinTokenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Admin_RevokeJoinToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RevokeJoinTokenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).RevokeJoinToken(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_RevokeJoinToken_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).RevokeJoinToken(ctx, req.(*RevokeJoinTokenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Admin_ServiceDesc is the grpc.ServiceDesc for Admin service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1722,6 +1906,10 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "UpdateApiKey",
 			Handler:    _Admin_UpdateApiKey_Handler,
+		},
+		{
+			MethodName: "ImportApiKeys",
+			Handler:    _Admin_ImportApiKeys_Handler,
 		},
 		{
 			MethodName: "ListManagementKeys",
@@ -1886,6 +2074,22 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ForgetGateway",
 			Handler:    _Admin_ForgetGateway_Handler,
+		},
+		{
+			MethodName: "CreateJoinToken",
+			Handler:    _Admin_CreateJoinToken_Handler,
+		},
+		{
+			MethodName: "ListJoinTokens",
+			Handler:    _Admin_ListJoinTokens_Handler,
+		},
+		{
+			MethodName: "GetJoinToken",
+			Handler:    _Admin_GetJoinToken_Handler,
+		},
+		{
+			MethodName: "RevokeJoinToken",
+			Handler:    _Admin_RevokeJoinToken_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

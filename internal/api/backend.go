@@ -24,6 +24,8 @@ type Caller interface {
 	gatehouse.Catalogue
 	gatehouse.Prices
 	gatehouse.Fleet
+	gatehouse.JoinTokens
+	gatehouse.Importer
 	gatehouse.Discovery
 	// Authenticate checks the credential alone.
 	Authenticate(context.Context) error

@@ -13,20 +13,20 @@ const batchSize = 1024
 // signatures checks signatures in batches. Its entries are copies: a source
 // reuses its slices.
 type signatures struct {
-	pub     ed25519.PublicKey
 	pending []signed
 }
 
 type signed struct {
 	index int64
+	keys  keyring // any of which may have signed
 	msg   [leafMessageLen]byte
 	sig   [ed25519.SignatureSize]byte
 }
 
 // add puts one aside and reports whether it is time to check. A signature of
 // another length becomes one that fails.
-func (s *signatures) add(index int64, hash [32]byte, sig []byte) (full bool) {
-	e := signed{index: index}
+func (s *signatures) add(index int64, hash [32]byte, sig []byte, keys keyring) (full bool) {
+	e := signed{index: index, keys: keys}
 	appendLeafMessage(e.msg[:0], index, hash)
 	if len(sig) == len(e.sig) {
 		copy(e.sig[:], sig)
@@ -60,7 +60,7 @@ func (s *signatures) check() int64 {
 func (s *signatures) stride(w, n int) int64 {
 	for i := w; i < len(s.pending); i += n {
 		e := &s.pending[i]
-		if !ed25519.Verify(s.pub, e.msg[:], e.sig[:]) {
+		if !e.keys.verifies(e.msg[:], e.sig[:]) {
 			return e.index
 		}
 	}

@@ -28,23 +28,30 @@ func (r Report) OK() bool { return r.Problem == "" }
 // root does not match are signatures checked, and then every one up to the
 // first that fails, because a leaf that was rewritten together with all hashes
 // is betrayed by nothing else. Leaves after the checkpoint always are.
+//
+// The key may be any that the installation had: a rotation is an event of the
+// log, signed by the key before, and is followed. The checkpoint must be signed
+// by a key that was in force where it was made.
 func Verify(leaves Source, checkpoint []byte, verifierKey string) (Report, error) {
 	verifier, pub, err := parseVerifierKey(verifierKey)
 	if err != nil {
 		return Report{FirstBad: -1}, err
 	}
-	head, err := ParseCheckpoint(checkpoint, verifier)
+	head, err := readCheckpoint(checkpoint)
 	if err != nil {
 		return Report{FirstBad: -1}, err
 	}
-	p := newPass(head, &signatures{pub: pub}, false)
+	p := newPass(head, keyring{pub}, false)
 	if err := p.run(leaves); err != nil {
 		return p.report, err
+	}
+	if err := p.signedBy(checkpoint, verifier.Name()); err != nil && !p.broken {
+		return Report{FirstBad: -1}, err
 	}
 	if p.proven {
 		return p.report, nil
 	}
-	p = newPass(head, &signatures{pub: pub}, true)
+	p = newPass(head, keyring{first(pub, p.links)}, true)
 	if err := p.run(leaves); err != nil {
 		return p.report, err
 	}
@@ -59,15 +66,39 @@ func Verify(leaves Source, checkpoint []byte, verifierKey string) (Report, error
 type pass struct {
 	head       Head
 	signatures *signatures
-	all        bool // check signatures before the checkpoint too
+	keys       keyring                // in force behind the last leaf
+	vouched    keyring                // those of keys that may sign a checkpoint
+	atHead     keyring                // vouched behind the checkpoint's last leaf
+	links      []gatehouse.Succession // so far
+	all        bool                   // check signatures before the checkpoint too
 	tree       *tree
 	report     Report
 	broken     bool // the order is lost: nothing behind means anything
 	proven     bool // the checkpoint's root was reached
 }
 
-func newPass(head Head, s *signatures, all bool) *pass {
-	return &pass{head: head, signatures: s, all: all, tree: newTree(), report: Report{Size: head.Size, FirstBad: -1}}
+func newPass(head Head, keys keyring, all bool) *pass {
+	return &pass{head: head, signatures: &signatures{}, keys: keys, vouched: keys, all: all, tree: newTree(), report: Report{Size: head.Size, FirstBad: -1}}
+}
+
+// signedBy checks the checkpoint by the keys in force where it was made.
+func (p *pass) signedBy(checkpoint []byte, name string) error {
+	keys := p.atHead
+	if keys == nil {
+		keys = p.vouched // the log is shorter
+	}
+	var problem error
+	for _, key := range keys {
+		v, err := verifierOf(name, key)
+		if err == nil {
+			_, err = ParseCheckpoint(checkpoint, v)
+		}
+		if err == nil {
+			return nil
+		}
+		problem = err
+	}
+	return problem
 }
 
 func (p *pass) run(leaves Source) error {
@@ -123,8 +154,16 @@ func (p *pass) leaf(l Leaf) error {
 	} else if err := p.tree.append(hash); err != nil {
 		return err
 	}
+	judges := p.keys
+	if s, ok := linkIn(l.Body); ok {
+		p.links = append(p.links, s)
+		judges, p.keys, p.vouched = p.keys.admits(s), p.keys.after(s), p.vouched.onward(s)
+	}
+	if p.report.Checked == p.head.Size {
+		p.atHead = p.vouched
+	}
 	if p.all || at >= p.head.Size {
-		if p.signatures.add(at, hash, l.Signature) {
+		if p.signatures.add(at, hash, l.Signature, judges) {
 			p.flush()
 		}
 	}

@@ -31,7 +31,7 @@ func mutate[T any](ctx context.Context, c *Caller, m mutation[T]) (T, error) {
 	defer once.leave()
 	var caller *principal
 	var replayed gatehouse.Revision
-	rev, err := c.s.Store.Update(ctx, c.cause(who), func(tx store.Tx) error {
+	rev, err := c.s.Store.Update(who.scoped(ctx), c.cause(who), func(tx store.Tx) error {
 		out, replayed = none, gatehouse.Revision{}
 		var err error
 		if caller, err = c.authorise(tx, m.op); err != nil {
@@ -80,7 +80,7 @@ func read[T any](ctx context.Context, c *Caller, q query[T]) (T, error) {
 	}
 	var caller *principal
 	var missed error
-	_, err = c.s.Store.Update(ctx, c.cause(who), func(tx store.Tx) error {
+	_, err = c.s.Store.Update(who.scoped(ctx), c.cause(who), func(tx store.Tx) error {
 		out, missed = none, nil
 		var err error
 		if caller, err = c.authorise(tx, q.op); err != nil {
@@ -106,18 +106,19 @@ func read[T any](ctx context.Context, c *Caller, q query[T]) (T, error) {
 // somebody's year of usage.
 func survey[T any](ctx context.Context, c *Caller, q query[T]) (T, error) {
 	var out, none T
+	var who *principal
 	permit := q
-	permit.run = func(v store.View, who *principal) (T, error) {
+	permit.run = func(v store.View, allowed *principal) (T, error) {
+		who = allowed
 		if q.check == nil {
 			return none, nil
 		}
-		return none, q.check(v, who)
+		return none, q.check(v, allowed)
 	}
 	if _, err := read(ctx, c, permit); err != nil {
 		return none, err
 	}
-	var who *principal
-	err := c.s.Store.View(ctx, func(v store.View) (err error) {
+	err := c.s.Store.View(who.scoped(ctx), func(v store.View) (err error) {
 		if who, err = c.authorise(v, q.op); err != nil {
 			return err
 		}

@@ -30,6 +30,16 @@ func (p *principal) reaches(team gatehouse.ID) bool {
 	return p.Scope == gatehouse.ScopeOrganization || (p.TeamID == team && !team.IsZero())
 }
 
+// scoped is the context of what the caller does to the store: a team's key sees
+// rows of its team alone, should a statement forget to ask for them. An
+// organization's sees all.
+func (p *principal) scoped(ctx context.Context) context.Context {
+	if p.Scope == gatehouse.ScopeOrganization {
+		return store.System(ctx)
+	}
+	return store.ForTeam(ctx, p.TeamID)
+}
+
 // home is the team that a call means: the one named in its arguments or its
 // route, else the caller's own.
 func (p *principal) home(team gatehouse.ID) gatehouse.ID {
@@ -68,7 +78,7 @@ func (c *Caller) admit(ctx context.Context, op gatehouse.Operation) error {
 func (c *Caller) identify(ctx context.Context, op gatehouse.Operation) (*principal, error) {
 	var who *principal
 	var refused error
-	err := c.s.Store.View(ctx, func(v store.View) error {
+	err := c.s.Store.View(store.System(ctx), func(v store.View) error {
 		who, refused = c.authorise(v, op)
 		return nil
 	})
@@ -176,7 +186,7 @@ func (c *Caller) refuse(ctx context.Context, who *principal, op gatehouse.Operat
 			slog.String("ip", c.call.IP.String()), slog.String("request_id", c.call.RequestID), slog.String("why", string(code)))
 		return
 	}
-	_, err := c.s.Store.Update(ctx, c.cause(who), func(tx store.Tx) error {
+	_, err := c.s.Store.Update(store.System(ctx), c.cause(who), func(tx store.Tx) error {
 		act := gatehouse.Act{
 			Action: "access.denied", Operation: string(op), TeamID: who.TeamID, Result: gatehouse.Denied,
 			Kind: gatehouse.KindManagementKey, Subject: who.ID.String(),

@@ -21,7 +21,7 @@ type Bootstrapped struct {
 // owner finds it, and runs before the commit: a key that could not be kept must
 // not be the one that there is. It may run more than once; the last one counts.
 func (s *Service) Bootstrap(ctx context.Context, keep func(Bootstrapped) error) (out Bootstrapped, made bool, err error) {
-	_, err = s.Store.Update(ctx, s.operator("first start"), func(tx store.Tx) error {
+	_, err = s.Store.Update(store.System(ctx), s.operator("first start"), func(tx store.Tx) error {
 		out, made = Bootstrapped{}, false
 		teams, err := tx.Teams(store.Cursor{}, 1)
 		if err != nil || len(teams) > 0 {
@@ -58,7 +58,7 @@ func (s *Service) settle(tx store.Tx) (Bootstrapped, error) {
 // Recover mints another such key, for whoever has lost theirs and has the
 // machine. It works on a closed installation and leaves its leaf like any act.
 func (s *Service) Recover(ctx context.Context) (out Bootstrapped, err error) {
-	_, err = s.Store.Update(ctx, s.operator("recovery"), func(tx store.Tx) error {
+	_, err = s.Store.Update(store.System(ctx), s.operator("recovery"), func(tx store.Tx) error {
 		team, err := s.firstTeam(tx)
 		if err != nil {
 			return err

@@ -49,6 +49,10 @@ func (c *Caller) PutModel(ctx context.Context, m *gatehouse.Model) (*gatehouse.M
 func (s *Service) putModel(tx store.Tx, before, m *gatehouse.Model, op gatehouse.Operation) error {
 	var bad gatehouse.Violations
 	checkModel(m, &bad)
+	if err := knownClusters(tx, m.Clusters, &bad); err != nil {
+		return err
+	}
+	m.Clusters = unique(m.Clusters)
 	if err := bad.Err(); err != nil {
 		return err
 	}
@@ -59,7 +63,20 @@ func (s *Service) putModel(tx store.Tx, before, m *gatehouse.Model, op gatehouse
 		m.Created = utc(s.Now())
 	}
 	m.DeleteTime = never
-	return tx.PutModel(m, s.named(op, "model", gatehouse.KindModel, m.Name, before != nil))
+	act := s.named(op, "model", gatehouse.KindModel, m.Name, before != nil)
+	act.Details = modelChanges(before, m)
+	return tx.PutModel(m, act)
+}
+
+// modelChanges says whose gateways served the model and whose do: the rest of a
+// model is facts, this is who may have it.
+func modelChanges(before, m *gatehouse.Model) changes {
+	c := changes{}
+	if before == nil {
+		before = &gatehouse.Model{}
+	}
+	note(c, "clusters", before.Clusters, m.Clusters)
+	return c
 }
 
 // target is where an alias leads, for words about it.

@@ -38,13 +38,16 @@ type Config struct {
 }
 
 // sealer makes values that leave this process and come back unread: page
-// tokens, and the answers kept for idempotent replays. Where binds a value to
-// its purpose; elsewhere it does not open.
+// tokens, the answers kept for idempotent replays, and the ids of imported
+// keys. Where binds a value to its purpose; elsewhere it does not open.
 type sealer interface {
 	SealPage(where string, plain []byte) (string, error)
 	OpenPage(where, sealed string) ([]byte, error)
 	SealUnder(token gatehouse.Token, where string, plain []byte) ([]byte, error)
 	OpenUnder(token gatehouse.Token, where string, sealed []byte) ([]byte, error)
+	// Anchor is the same 32 bytes for the same data for as long as the installation
+	// lives, whatever secret is rotated.
+	Anchor(where string, data []byte) []byte
 }
 
 // tester asks an upstream for its model list, with its credential.
@@ -95,6 +98,8 @@ var (
 	_ gatehouse.Catalogue      = (*Caller)(nil)
 	_ gatehouse.Prices         = (*Caller)(nil)
 	_ gatehouse.Fleet          = (*Caller)(nil)
+	_ gatehouse.JoinTokens     = (*Caller)(nil)
+	_ gatehouse.Importer       = (*Caller)(nil)
 	_ gatehouse.Discovery      = (*Caller)(nil)
 )
 

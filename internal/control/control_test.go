@@ -62,7 +62,7 @@ func (s *interposed) Update(ctx context.Context, cause gatehouse.Cause, f func(s
 	return s.Store.Update(ctx, cause, f)
 }
 
-func open(t *testing.T) *house {
+func open(t testing.TB) *house {
 	t.Helper()
 	dir := t.TempDir()
 	keys, err := secret.LoadOrCreate(filepath.Join(dir, "secrets"))

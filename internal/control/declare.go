@@ -37,7 +37,7 @@ const declaring gatehouse.Operation = "Declare"
 func (s *Service) Declare(ctx context.Context, shipped, file Declaration) (Report, error) {
 	var d *declaration
 	cause := gatehouse.Cause{Actor: gatehouse.Actor{Kind: gatehouse.ActorConfig}}
-	_, err := s.Store.Update(ctx, cause, func(tx store.Tx) error {
+	_, err := s.Store.Update(store.System(ctx), cause, func(tx store.Tx) error {
 		d = &declaration{s: s, tx: tx, file: file, shipped: shipped}
 		return d.apply()
 	})
@@ -166,6 +166,9 @@ func (d *declaration) shippedModel(m gatehouse.Model) error {
 	if alias, err := present(d.tx.Alias(m.Name)); err != nil || alias != nil {
 		return err // the name is taken by an operator's alias, which rules
 	}
+	if before != nil {
+		m.Clusters = before.Clusters // no fact of the model: an operator's decision
+	}
 	return d.putModel(m)
 }
 
@@ -237,7 +240,7 @@ func (d *declaration) upstream(u gatehouse.Upstream) error {
 		return nil
 	}
 	d.changed(gatehouse.KindUpstream, u.Name, before != nil)
-	return about(gatehouse.KindUpstream, u.Name, d.s.putUpstream(d.tx, before, &u, declaring))
+	return about(gatehouse.KindUpstream, u.Name, d.s.putUpstream(d.tx, before, before, &u, declaring))
 }
 
 // same compares what is stored with what would be, by their JSON: nil and

@@ -53,7 +53,7 @@ func offers(v store.View, now time.Time) ([]gatehouse.TeamModels, error) {
 	for _, cluster := range clusters {
 		offer := gatehouse.TeamModels{Cluster: cluster.Name}
 		for _, m := range priced {
-			if slices.ContainsFunc(upstreams, func(u *gatehouse.Upstream) bool { return answers(u, cluster.Name, m.Model) }) {
+			if m.Model.In(cluster.Name) && slices.ContainsFunc(upstreams, func(u *gatehouse.Upstream) bool { return answers(u, cluster.Name, m.Model) }) {
 				offer.Models = append(offer.Models, m)
 			}
 		}

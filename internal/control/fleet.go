@@ -122,30 +122,54 @@ func (c *Caller) GetGateway(ctx context.Context, id gatehouse.ID) (*gatehouse.Ga
 }
 
 // ForgetGateway implements gatehouse.Fleet. A member that was just heard of is
-// not forgotten: it serves, and propagation would no longer wait for it.
+// not forgotten, since it serves and propagation would no longer wait for it;
+// except one that joined: its membership ends in the same transaction, it can
+// acknowledge nothing more and is told so at its next call. Otherwise a gateway
+// in the wrong hands could not be shut out while it runs.
 func (c *Caller) ForgetGateway(ctx context.Context, id gatehouse.ID) error {
 	return drop(ctx, c, gatehouse.ForgetGateway, id.String(), func(tx store.Tx) error {
+		m, err := found(tx.Membership(id))
+		if err != nil {
+			return err
+		}
 		gateways, err := tx.Gateways()
 		if err != nil {
 			return err
 		}
-		for _, g := range gateways {
-			if g.ID != id || g.Forgotten {
-				continue
-			}
-			if c.s.Now().Sub(g.LastSeen) < aliveWithin {
-				return gatehouse.Errorf(gatehouse.FailedPrecondition, "the gateway was heard of in the last %s; stop it first", aliveWithin)
-			}
-			return tx.ForgetGateway(id, done(gatehouse.ForgetGateway, "gateway.forgotten", gatehouse.ID{}, gatehouse.KindGateway,
-				id.String(), "Gateway "+id.String()+" of cluster '"+g.Cluster+"' was forgotten"))
+		var g *gatehouse.Gateway
+		if i := slices.IndexFunc(gateways, func(g *gatehouse.Gateway) bool { return g.ID == id && !g.Forgotten }); i >= 0 {
+			g = gateways[i]
 		}
-		return missing("gateway")
+		joined := m != nil && m.DeleteTime.IsZero()
+		switch {
+		case g == nil && !joined:
+			return missing("gateway")
+		case !joined && c.s.Now().Sub(g.LastSeen) < aliveWithin:
+			return gatehouse.Errorf(gatehouse.FailedPrecondition, "the gateway was heard of in the last %s; stop it first", aliveWithin)
+		}
+		return c.s.forget(tx, g, m, joined)
 	})
 }
 
+// forget writes the end of a member: of what is known of it, nil when it never
+// reported, and of its membership, if it joined.
+func (s *Service) forget(tx store.Tx, g *gatehouse.Gateway, m *gatehouse.Membership, joined bool) error {
+	if g != nil {
+		err := tx.ForgetGateway(g.ID, done(gatehouse.ForgetGateway, "gateway.forgotten", gatehouse.ID{}, gatehouse.KindGateway,
+			g.ID.String(), "Gateway "+g.ID.String()+" of cluster '"+g.Cluster+"' was forgotten"))
+		if err != nil || !joined {
+			return err
+		}
+	}
+	gone := *m
+	gone.DeleteTime = utc(s.Now())
+	return tx.PutMembership(&gone, done(gatehouse.ForgetGateway, "gateway.expelled", gatehouse.ID{}, gatehouse.KindMembership,
+		gone.ID.String(), "The membership of gateway "+gone.ID.String()+" in cluster '"+gone.Cluster+"' ended"))
+}
+
 // dropCluster refuses while somebody may still serve under the name, and while
-// an upstream is kept for it: that one could then not even be renamed, since it
-// names what is not there.
+// an upstream or a model is kept for it: that one could then not even be renamed,
+// since it names what is not there.
 func (s *Service) dropCluster(tx store.Tx, x *gatehouse.Cluster) error {
 	gateways, err := tx.Gateways()
 	if err != nil {
@@ -163,6 +187,15 @@ func (s *Service) dropCluster(tx store.Tx, x *gatehouse.Cluster) error {
 	for _, u := range upstreams {
 		if slices.Contains(u.Clusters, x.Name) {
 			return gatehouse.Errorf(gatehouse.FailedPrecondition, "the upstream '%s' is kept for it", u.Name)
+		}
+	}
+	models, err := tx.Models()
+	if err != nil {
+		return err
+	}
+	for _, m := range models {
+		if slices.Contains(m.Clusters, x.Name) {
+			return gatehouse.Errorf(gatehouse.FailedPrecondition, "the model '%s' is kept for it", m.Name)
 		}
 	}
 	gone := *x

@@ -30,6 +30,9 @@ func (c *Caller) CreateKey(ctx context.Context, n gatehouse.NewKey) (gatehouse.M
 			if err != nil {
 				return gatehouse.MintedKey{}, err
 			}
+			if k.Strict {
+				k.StrictSince = tx.At()
+			}
 			act := done(gatehouse.CreateApiKey, "api_key.created", k.TeamID, gatehouse.KindKey, k.ID.String(),
 				fmt.Sprintf("API key '%s' was created", k.Name))
 			act.Details = map[string]string{"acls": short(fmt.Sprint([]string(k.ACL))), "last4": token.Last4()}
@@ -61,7 +64,7 @@ type touched struct{ name, acl, expire, owner bool }
 // judge validates what would be stored, all of it at once, and then holds it
 // against the caller's ceiling: the result and not the request, so that no
 // sequence of small steps leads past it.
-func judge(tx store.Tx, who *principal, k *gatehouse.Key, t touched) (warnings []string, err error) {
+func judge(v store.View, who *principal, k *gatehouse.Key, t touched) (warnings []string, err error) {
 	var bad gatehouse.Violations
 	if t.name {
 		k.Name = name("name", k.Name, &bad)
@@ -70,7 +73,7 @@ func judge(tx store.Tx, who *principal, k *gatehouse.Key, t touched) (warnings [
 		k.ExpireTime = expiry("expireTime", k.ExpireTime, who.now, &bad)
 	}
 	if t.owner {
-		if err := memberOf(tx, "ownerUserId", k.OwnerID, k.TeamID, &bad); err != nil {
+		if err := memberOf(v, "ownerUserId", k.OwnerID, k.TeamID, &bad); err != nil {
 			return nil, err
 		}
 	}
@@ -78,7 +81,7 @@ func judge(tx store.Tx, who *principal, k *gatehouse.Key, t touched) (warnings [
 	gatehouse.ValidateTags("tags", k.Tags, &bad)
 	k.IPRanges = ranges("ipRanges", k.IPRanges, &bad)
 	if t.acl {
-		if k.ACL, warnings, err = grantable(tx, "acls", k.ACL, &bad); err != nil {
+		if k.ACL, warnings, err = grantable(v, "acls", k.ACL, &bad); err != nil {
 			return nil, err
 		}
 	}
@@ -167,6 +170,9 @@ func (c *Caller) UpdateKey(ctx context.Context, u gatehouse.KeyUpdate) (gatehous
 			if err != nil {
 				return gatehouse.MintedKey{}, err
 			}
+			if k.Strict && !before.Strict {
+				k.StrictSince = tx.At()
+			}
 			if err := tx.PutKey(k, updateAct(before, k)); err != nil {
 				return gatehouse.MintedKey{}, err
 			}
@@ -191,6 +197,9 @@ func amended(k *gatehouse.Key, u gatehouse.KeyUpdate, who *principal) *gatehouse
 	set(&out.IPRanges, u.IPRanges)
 	set(&out.Tags, u.Tags)
 	set(&out.OwnerID, u.OwnerID)
+	if !out.Strict {
+		out.StrictSince = gatehouse.Revision{}
+	}
 	return out
 }
 

@@ -76,7 +76,7 @@ func validateManager(tx store.Tx, n gatehouse.NewManagementKey, k *gatehouse.Man
 	if k.Grant, err = granted(tx, k.Grant, bad); err != nil {
 		return err
 	}
-	if err := memberOf(tx, "userId", n.UserID, k.TeamID, bad); err != nil {
+	if err := memberOf(tx, "ownerUserId", n.UserID, k.TeamID, bad); err != nil {
 		return err
 	}
 	return bad.Err()
@@ -118,12 +118,15 @@ func atLeastOne[T int32 | int64](bad *gatehouse.Violations, field string, most *
 }
 
 // fits refuses a management key that could do anything its maker could not:
-// further, more, for longer, or from elsewhere. It is asked of a new key and
+// further, more, for longer, from elsewhere, or in another's name. It is asked of a new key and
 // of a rotated one, since who rotates a key holds its token afterwards.
 func fits(k *gatehouse.ManagementKey, who *principal) error {
 	var bad gatehouse.Violations
 	if k.Scope == gatehouse.ScopeOrganization && who.Scope != gatehouse.ScopeOrganization {
 		bad.Addf("scope", "must be %s: your own is", gatehouse.ScopeTeam)
+	}
+	if k.UserID != who.UserID && !who.mayActFor() {
+		bad.Addf("ownerUserId", "must be your own user: another's takes %s or %s", gatehouse.ScopeOrganization, gatehouse.ScopeFor(gatehouse.CreateUser))
 	}
 	if excess := gatehouse.ManagementACLWithin(k.ACL, who.ACL); excess != "" {
 		bad.Addf("acls", "%q is beyond your own", short(excess))
@@ -136,6 +139,13 @@ func fits(k *gatehouse.ManagementKey, who *principal) error {
 		bad.Addf("ipRanges", "must lie within your own")
 	}
 	return beyond(bad)
+}
+
+// mayActFor reports whether who may hold credentials in another person's name.
+// What such a key does stands in the log as that person's, so this is what
+// whoever says who the people are may do, and nobody else.
+func (p *principal) mayActFor() bool {
+	return p.Scope == gatehouse.ScopeOrganization || p.MayCall(gatehouse.CreateUser)
 }
 
 // GetManagementKey implements gatehouse.ManagementKeys.

@@ -23,7 +23,7 @@ func put[T any](ctx context.Context, c *Caller, create, update gatehouse.Operati
 		return none, err
 	}
 	var there bool
-	err := c.s.Store.View(ctx, func(v store.View) (err error) {
+	err := c.s.Store.View(store.System(ctx), func(v store.View) (err error) {
 		there, err = exists(v)
 		return err
 	})

@@ -77,7 +77,7 @@ func (c *Caller) awaited(ctx context.Context, k *gatehouse.Key, wait time.Durati
 // propagated reads the fleet. The caller is authorised anew each time: a
 // minute is long enough to be revoked in.
 func (c *Caller) propagated(ctx context.Context, k *gatehouse.Key) (state map[string]bool, err error) {
-	err = c.s.Store.View(ctx, func(v store.View) error {
+	err = c.s.Store.View(store.System(ctx), func(v store.View) error {
 		if _, err := c.authorise(v, gatehouse.CheckApiKeyPropagation); err != nil {
 			return err
 		}
@@ -89,7 +89,8 @@ func (c *Caller) propagated(ctx context.Context, k *gatehouse.Key) (state map[st
 		if err != nil {
 			return err
 		}
-		state = feed.Propagated(gateways, clusters, k.Revision, removes(k), c.s.Now())
+		change := feed.Change{At: k.Revision, Removal: removes(k), StrictSince: k.StrictSince}
+		state = change.Propagated(gateways, clusters, c.s.Now())
 		return nil
 	})
 	return state, err

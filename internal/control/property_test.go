@@ -237,6 +237,12 @@ func TestFieldMaskExact(t *testing.T) {
 		}
 		after := h.stored(t, id)
 		expect.ModifyTime, expect.ModifiedBy, expect.Revision = after.ModifyTime, after.ModifiedBy, after.Revision
+		switch { // the revision since which the key has been strict without a break
+		case !expect.Strict:
+			expect.StrictSince = gatehouse.Revision{}
+		case !before.Strict:
+			expect.StrictSince = after.Revision
+		}
 		if a, b := fmt.Sprintf("%+v", expect), fmt.Sprintf("%+v", *after); a != b {
 			r.Fatalf("want\n%s\ngot\n%s", a, b)
 		}

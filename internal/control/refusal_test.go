@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
@@ -122,5 +123,39 @@ func TestAFirstKeyThatCannotBeKeptIsNotMade(t *testing.T) {
 	err = db.View(t.Context(), func(v store.View) error { _, err := v.ManagementKey(kept.KeyID); return err })
 	if err != nil {
 		t.Errorf("the kept key: %v", err)
+	}
+}
+
+// A credential goes when it is named and null, and not when something else is.
+func TestACredentialIsTakenAwayByName(t *testing.T) {
+	h := open(t)
+	up, err := h.root().PutUpstream(t.Context(), &gatehouse.Upstream{
+		Name: "up", Kind: gatehouse.OpenAI, BaseURL: "https://api.example.com/v1", Credential: "sk-1", Serves: []gatehouse.Serve{{Model: "*"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	patch := func(fields ...string) *gatehouse.Upstream {
+		t.Helper()
+		call := gatehouse.Call{Token: h.first.Token, Operation: gatehouse.UpdateUpstream, Fields: fields}
+		out, err := h.As(&call).PutUpstream(t.Context(), &gatehouse.Upstream{ID: up.ID, Disabled: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	if got := patch("disabled"); !got.HasCredential || !got.Disabled {
+		t.Errorf("another member was named: %+v", got)
+	}
+	if got := patch("credential"); got.HasCredential || got.Name != "up" {
+		t.Errorf("the credential was named: %+v", got)
+	}
+	last := false
+	err = h.root().ExportAudit(t.Context(), 0, 1000, func(l gatehouse.AuditLeaf) error {
+		last = last || bytes.Contains(l.Body, []byte(`"credential":"removed"`))
+		return nil
+	})
+	if err != nil || !last {
+		t.Errorf("the log does not say that it was removed: %v", err)
 	}
 }

@@ -172,6 +172,8 @@ func tokenIn(out any) *gatehouse.Token {
 		return &m.Token
 	case *gatehouse.MintedManagementKey:
 		return &m.Token
+	case *gatehouse.MintedJoinToken:
+		return &m.Secret
 	}
 	return nil
 }
@@ -186,6 +188,8 @@ func withoutToken(out any) any {
 		}{m.Key, m.Warnings}
 	case *gatehouse.MintedManagementKey:
 		return struct{ Key *gatehouse.ManagementKey }{m.Key}
+	case *gatehouse.MintedJoinToken:
+		return struct{ Token *gatehouse.JoinToken }{m.Token}
 	}
 	return out
 }

@@ -3,6 +3,8 @@ package control
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"gatehouse"
 	"gatehouse/internal/store"
@@ -74,7 +76,8 @@ func (c *Caller) UpdateTeam(ctx context.Context, u gatehouse.TeamUpdate) (*gateh
 			set(&t.Name, u.Name)
 			set(&t.Blocked, u.Blocked)
 			set(&t.Billing, u.Billing)
-			if err := validateTeam(&t, u); err != nil {
+			set(&t.ModelLimits, u.ModelLimits)
+			if err := validateTeam(tx, before, &t, u); err != nil {
 				return nil, err
 			}
 			act := done(gatehouse.UpdateTeam, "team.updated", t.ID, gatehouse.KindTeam, t.ID.String(), fmt.Sprintf("Team '%s' was updated", t.Name))
@@ -86,8 +89,13 @@ func (c *Caller) UpdateTeam(ctx context.Context, u gatehouse.TeamUpdate) (*gateh
 
 // validateTeam checks what the update named, and gives back the default to a
 // billing mode that it cleared.
-func validateTeam(t *gatehouse.Team, u gatehouse.TeamUpdate) error {
+func validateTeam(v store.View, before, t *gatehouse.Team, u gatehouse.TeamUpdate) error {
 	var bad gatehouse.Violations
+	if u.ModelLimits.Set {
+		if err := checkModelLimits(v, before, t, &bad); err != nil {
+			return err
+		}
+	}
 	if u.Name.Set {
 		t.Name = name("name", t.Name, &bad)
 	}
@@ -107,5 +115,62 @@ func teamChanges(before, after *gatehouse.Team) changes {
 	note(c, "name", before.Name, after.Name)
 	note(c, "blocked", before.Blocked, after.Blocked)
 	note(c, "billing", string(before.Billing), string(after.Billing))
+	note(c, "modelLimits", before.ModelLimits, after.ModelLimits)
 	return c
+}
+
+// maxModelLimits bounds the models that a team has limits for: its record goes
+// to every gateway.
+const maxModelLimits = 200
+
+// checkModelLimits refuses names that would limit nothing: what a request is
+// counted under is the model that its name leads to. A limit that was there may
+// stay when its model has gone. One that limits nothing is left out.
+func checkModelLimits(v store.View, before, t *gatehouse.Team, bad *gatehouse.Violations) error {
+	kept := map[string]gatehouse.Limits{}
+	for _, model := range slices.Sorted(maps.Keys(t.ModelLimits)) {
+		l := t.ModelLimits[model]
+		if l == (gatehouse.Limits{}) {
+			continue
+		}
+		checkLimits("modelLimits."+short(model), l, bad)
+		if _, was := before.ModelLimits[model]; !was {
+			if err := limited(v, model, bad); err != nil {
+				return err
+			}
+		}
+		kept[model] = l
+	}
+	if len(kept) > maxModelLimits {
+		bad.Addf("modelLimits", "at most %d models", maxModelLimits)
+	}
+	t.ModelLimits = nil
+	if len(kept) > 0 {
+		t.ModelLimits = kept
+	}
+	return nil
+}
+
+// limited checks that a name is a model's own.
+func limited(v store.View, model string, bad *gatehouse.Violations) error {
+	m, err := present(v.Model(model))
+	if m != nil || err != nil {
+		return err
+	}
+	a, err := present(v.Alias(model))
+	if a != nil {
+		bad.Addf("modelLimits", "%q is an alias: limit its target, %s", short(model), a.Target)
+	} else {
+		bad.Addf("modelLimits", "unknown model %q", short(model))
+	}
+	return err
+}
+
+// checkLimits names what is wrong with limits that are a member of something.
+func checkLimits(field string, l gatehouse.Limits, bad *gatehouse.Violations) {
+	var mine gatehouse.Violations
+	l.Validate(&mine)
+	for _, v := range mine {
+		bad.Addf(field+"."+v.Field, "%s", v.Problem)
+	}
 }

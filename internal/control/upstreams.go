@@ -109,7 +109,14 @@ func (c *Caller) PutUpstream(ctx context.Context, u *gatehouse.Upstream) (*gateh
 				next.Declared = before.Declared
 			}
 			next.ID, next.DeleteTime = id, never
-			if err := c.s.putUpstream(tx, before, &next, op); err != nil {
+			kept := before
+			if before != nil && slices.Contains(c.call.Fields, "credential") {
+				// Named and empty, it is taken away.
+				bare := *before
+				bare.Credential, bare.HasCredential = "", false
+				kept = &bare
+			}
+			if err := c.s.putUpstream(tx, before, kept, &next, op); err != nil {
 				return nil, err
 			}
 			return shownUpstream(&next), nil
@@ -117,11 +124,14 @@ func (c *Caller) PutUpstream(ctx context.Context, u *gatehouse.Upstream) (*gateh
 	})
 }
 
-// putUpstream validates and writes; before is nil for a new one.
-func (s *Service) putUpstream(tx store.Tx, before, u *gatehouse.Upstream, op gatehouse.Operation) error {
+// putUpstream validates and writes; before is nil for a new one, and kept is
+// before with the credential that it may keep.
+func (s *Service) putUpstream(tx store.Tx, before, kept, u *gatehouse.Upstream, op gatehouse.Operation) error {
 	var bad gatehouse.Violations
 	normalUpstream(u, &bad)
-	keepCredential(before, u, &bad)
+	u.Clusters = unique(u.Clusters)
+	checkLimits("limits", u.Limits, &bad)
+	keepCredential(kept, u, &bad)
 	if err := knownClusters(tx, u.Clusters, &bad); err != nil {
 		return err
 	}
@@ -162,11 +172,17 @@ func upstreamChanges(before, u *gatehouse.Upstream) changes {
 	note(c, "askUsage", before.AskUsage, u.AskUsage)
 	note(c, "headerTimeout", before.HeaderTimeout, u.HeaderTimeout)
 	note(c, "idleTimeout", before.IdleTimeout, u.IdleTimeout)
+	note(c, "qps", before.Limits.QPS, u.Limits.QPS)
+	note(c, "qpm", before.Limits.QPM, u.Limits.QPM)
+	note(c, "tpm", before.Limits.TPM, u.Limits.TPM)
 	note(c, "disabled", before.Disabled, u.Disabled)
 	if before.CACert != u.CACert {
 		c["caCert"] = "changed"
 	}
-	if before.Credential != u.Credential {
+	switch {
+	case before.Credential != "" && u.Credential == "":
+		c["credential"] = "removed"
+	case before.Credential != u.Credential:
 		c["credential"] = "changed"
 	}
 	return c

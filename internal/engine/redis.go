@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -63,6 +64,24 @@ func (r *Redis) Kill() {
 	}
 	r.cmd.Process.Signal(syscall.SIGKILL)
 	<-r.exited
+}
+
+// Flush empties it, as an operator's mistake would.
+func (r *Redis) Flush() error {
+	c, err := net.DialTimeout("tcp", "127.0.0.1:"+strconv.Itoa(r.Port), time.Second)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(5 * time.Second))
+	if _, err := c.Write([]byte("FLUSHALL\r\n")); err != nil {
+		return err
+	}
+	answer := make([]byte, 5)
+	if _, err := io.ReadFull(c, answer); err != nil || string(answer) != "+OK\r\n" {
+		return fmt.Errorf("FLUSHALL answered %q: %w", answer, err)
+	}
+	return nil
 }
 
 // Pause stops it without ending connections, and Resume goes on.

@@ -1,10 +1,12 @@
 package feed
 
 import (
+	"bytes"
 	"encoding/binary"
 	"time"
 
 	"gatehouse"
+	"gatehouse/internal/limit"
 )
 
 // Batch is one step along the changes: applied to a replica at From it leads to
@@ -22,6 +24,13 @@ type Batch struct {
 	Time     time.Time     // control's clock, to the millisecond
 	Lease    time.Duration // granted with this batch, from sending the poll; to the millisecond
 	Records  []Record
+	// Members are the gateways of the fleet, forgotten ones left out, sorted. They
+	// travel in layout 2 only, and there with every batch: what a limit's owner is
+	// chosen from must be under the same signature as the limit.
+	Members []limit.Member
+	// Verifiers are the public keys that batches may be signed by from now on; nil
+	// leaves them as they are. Layout 2 only.
+	Verifiers [][]byte
 }
 
 // Record is one object as gateways need it, at least as new as the batch's To.
@@ -43,11 +52,17 @@ type Signed struct {
 }
 
 // The format of a payload: magic and version, then fixed fields and
-// length-prefixed records, integers as unsigned varints. It is deterministic,
-// and final: a change of layout takes a new version byte.
+// length-prefixed records, integers as unsigned varints. Version 2 ends with the
+// members and the verifiers. It is deterministic, and final: a change of layout
+// takes a new version byte.
 const (
-	magic   = "GTHF"
-	version = 1
+	magic = "GTHF"
+
+	// maxMembers and maxVerifiers bound what a batch may say of the fleet.
+	maxMembers   = 1 << 16
+	maxVerifiers = 16
+	verifierLen  = 32
+	memberLen    = 16 + 1
 
 	flagSnapshot = 1 << 0
 	flagMore     = 1 << 1
@@ -70,7 +85,7 @@ func (b *Batch) Encode() []byte {
 		size += 32 + len(b.Records[i].ID) + len(b.Records[i].Body)
 	}
 	out := append(make([]byte, 0, size), magic...)
-	out = append(out, version, b.flags())
+	out = append(out, b.version(), b.flags())
 	out = appendRevision(appendRevision(out, b.From), b.To)
 	out = binary.AppendUvarint(out, b.Session)
 	out = binary.AppendUvarint(out, uint64(b.Part))
@@ -80,6 +95,33 @@ func (b *Batch) Encode() []byte {
 	out = binary.AppendUvarint(out, uint64(len(b.Records)))
 	for i := range b.Records {
 		out = appendRecord(out, &b.Records[i])
+	}
+	if b.version() > 1 {
+		out = b.appendFleet(out)
+	}
+	return out
+}
+
+// version is the oldest layout that can say what b says.
+func (b *Batch) version() byte {
+	if b.Members == nil && b.Verifiers == nil {
+		return 1
+	}
+	return 2
+}
+
+func (b *Batch) appendFleet(out []byte) []byte {
+	out = binary.AppendUvarint(out, uint64(len(b.Members)))
+	for _, m := range b.Members {
+		settled := byte(0)
+		if m.Settled {
+			settled = 1
+		}
+		out = append(append(out, m.ID[:]...), settled)
+	}
+	out = binary.AppendUvarint(out, uint64(len(b.Verifiers)))
+	for _, k := range b.Verifiers {
+		out = append(out, k...)
 	}
 	return out
 }
@@ -127,8 +169,10 @@ func Decode(payload []byte) (Batch, error) {
 		return Batch{}, gatehouse.Errorf(gatehouse.InvalidArgument, "feed: batch over %d bytes", MaxPayload)
 	}
 	r := reader{rest: payload}
-	if string(r.take(len(magic))) != magic || r.byte() != version {
-		return Batch{}, gatehouse.Errorf(gatehouse.InvalidArgument, "feed: not a batch of version %d", version)
+	ours := string(r.take(len(magic))) == magic
+	version := r.byte()
+	if !ours || version < 1 || version > Wire {
+		return Batch{}, gatehouse.Errorf(gatehouse.InvalidArgument, "feed: not a batch of a layout up to %d", Wire)
 	}
 	b := r.header()
 	n := r.uvarint()
@@ -140,6 +184,9 @@ func Decode(payload []byte) (Batch, error) {
 		for range n {
 			b.Records = append(b.Records, r.record())
 		}
+	}
+	if version > 1 {
+		r.fleet(&b)
 	}
 	if r.bad || len(r.rest) > 0 {
 		return Batch{}, gatehouse.Errorf(gatehouse.InvalidArgument, "feed: malformed batch")
@@ -171,6 +218,31 @@ func (r *reader) header() (b Batch) {
 	r.bad = r.bad || lease > int64(MaxStale/time.Millisecond)
 	b.Lease = time.Duration(lease) * time.Millisecond
 	return b
+}
+
+// fleet reads the end of layout 2. Members ascend, so that a set of them has one
+// spelling.
+func (r *reader) fleet(b *Batch) {
+	n := r.uvarint()
+	if n > maxMembers || n > uint64(len(r.rest)/memberLen) {
+		r.bad = true
+		return
+	}
+	b.Members = make([]limit.Member, n)
+	for i := range b.Members {
+		m := &b.Members[i]
+		copy(m.ID[:], r.take(len(m.ID)))
+		settled := r.byte()
+		m.Settled = settled == 1
+		r.bad = r.bad || settled > 1 || i > 0 && bytes.Compare(b.Members[i-1].ID[:], m.ID[:]) >= 0
+	}
+	if n = r.uvarint(); n > maxVerifiers {
+		r.bad = true
+		return
+	}
+	for range n {
+		b.Verifiers = append(b.Verifiers, r.take(verifierLen))
+	}
 }
 
 func (r *reader) record() (rec Record) {

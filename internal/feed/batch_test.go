@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 	"gatehouse"
 	"gatehouse/internal/feed"
+	"gatehouse/internal/limit"
 )
 
 func sample() *feed.Batch {
@@ -37,6 +39,21 @@ func TestTheFormatOfABatchNeverChanges(t *testing.T) {
 		"02" + "08757073747265616d" + "2433303330333033302d333033302d333033302d333033302d333033303330333033303336" + "01ad02"
 	if got := hex.EncodeToString(sample().Encode()); got != golden {
 		t.Fatalf("encoded as\n%s\nwant\n%s", got, golden)
+	}
+}
+
+// Layout 2 ends with the members, who is settled among them, and the verifiers.
+func TestTheSecondLayoutNeverChanges(t *testing.T) {
+	b := sample()
+	old := hex.EncodeToString(b.Encode())
+	b.Members = []limit.Member{{ID: testID(1), Settled: true}, {ID: testID(2)}}
+	b.Verifiers = [][]byte{bytes.Repeat([]byte{7}, 32)}
+	want := old[:8] + "02" + old[10:] + "02" + "30303030303030303030303030303031" + "01" + "30303030303030303030303030303032" + "00" + "01" + strings.Repeat("07", 32)
+	if got := hex.EncodeToString(b.Encode()); got != want {
+		t.Fatalf("encoded as\n%s\nwant\n%s", got, want)
+	}
+	if _, err := feed.Decode(append(b.Encode(), 0)); err == nil {
+		t.Error("a byte too many is read")
 	}
 }
 

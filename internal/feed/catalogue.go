@@ -169,15 +169,15 @@ func (d *draft) build(c *Catalogue, cluster string) {
 	c.routes = map[routeKey][]Route{}
 	for _, u := range c.Upstreams() {
 		if !u.Disabled && (len(u.Clusters) == 0 || slices.Contains(u.Clusters, cluster)) {
-			c.addRoutes(u)
+			c.addRoutes(u, cluster)
 		}
 	}
 }
 
-func (c *Catalogue) addRoutes(u *gatehouse.Upstream) {
+func (c *Catalogue) addRoutes(u *gatehouse.Upstream, cluster string) {
 	for _, m := range c.sorted {
 		s, ok := serves(u, m)
-		if !ok {
+		if !ok || !m.In(cluster) {
 			continue
 		}
 		r := Route{Upstream: u, As: cmp.Or(s.As, m.Name), Weight: max(s.Weight, 1)}

@@ -22,6 +22,8 @@ const (
 	// Drift is the margin for two clocks that run at different speeds for
 	// MaxStale: a ten-thousandth, more than quartz does.
 	Drift = 10 * time.Second
+	// Wire is the newest layout of batches that this program reads and writes.
+	Wire = 2
 	// pollLength is how long a Pull waits for something newer.
 	pollLength = 2 * time.Second
 )
@@ -51,4 +53,17 @@ type Poll struct {
 	// when there is none. A part may be asked for again until the next was.
 	Session uint64
 	Part    uint32
+	// Wire is the newest layout of batches that the gateway reads; zero is the
+	// first. A source writes none newer, so gateways may be older than control.
+	Wire uint32
+	// Archive asks for a snapshot for the disk, beside what is served: it
+	// acknowledges nothing and is granted no lease.
+	Archive bool
+	// Offer is what the gateway knows to be deleted. It is there in the poll after
+	// one that was refused because the store began an epoch.
+	Offer *Offer
+	// SealTo is the X25519 public key that credentials are sealed to. The server's
+	// side of a network sets it from the member's record, never from what the
+	// gateway says. Zero is a gateway in this process, which gets them in the clear.
+	SealTo SealKey
 }

@@ -1,16 +1,20 @@
 package feed
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 
 	"gatehouse"
 )
 
-// FollowerConfig is what a Follower works with. All but OnApply is required.
+// FollowerConfig is what a Follower works with. The last three may be nil.
 type FollowerConfig struct {
 	Feed    Feed
 	Replica *Replica
@@ -21,6 +25,11 @@ type FollowerConfig struct {
 	Now     func() time.Time
 	Log     *slog.Logger
 	OnApply func(gatehouse.Revision) // after each new revision is served
+	// Archive, when set, keeps on disk what is served.
+	Archive *Archive
+	// OnVerifiers, when set, is told when control changes the keys that it signs
+	// by. Verify must know them when it returns.
+	OnVerifiers func([][]byte) error
 }
 
 // Follower keeps a replica up to date.
@@ -29,6 +38,9 @@ type Follower struct {
 	gate    chan struct{} // held while applying, and while frozen
 	refused string        // why the last batch was refused whole
 	told    string        // the last problem that was logged
+	// verifiers are those that were told last.
+	verifiers [][]byte
+	offer     bool // control asked for what is deleted
 }
 
 // The waits after a failed poll: doubled each time, and spread, so that a fleet
@@ -46,6 +58,11 @@ func NewFollower(c FollowerConfig) *Follower {
 // Run follows until ctx ends. Errors never end it: they are logged, and the
 // replica goes on serving what it has.
 func (f *Follower) Run(ctx context.Context) {
+	if f.Archive != nil {
+		var renewing sync.WaitGroup
+		renewing.Go(func() { f.renew(ctx) })
+		defer renewing.Wait()
+	}
 	backoff := firstBackoff
 	for ctx.Err() == nil {
 		err := f.step(ctx)
@@ -57,7 +74,7 @@ func (f *Follower) Run(ctx context.Context) {
 			return
 		}
 		f.Log.Warn("feed poll failed", "err", err, "applied", f.Replica.Applied().String())
-		pause(ctx, backoff/2+rand.N(backoff/2))
+		pause(ctx, max(retryAfter(err), backoff/2+rand.N(backoff/2)))
 		backoff = min(2*backoff, lastBackoff)
 	}
 }
@@ -75,6 +92,7 @@ func (f *Follower) step(ctx context.Context) error {
 	p := f.poll()
 	sent := f.Now() // before sending: the lease lives from here
 	signed, err := f.Feed.Pull(ctx, p)
+	f.offer = gatehouse.CodeOf(err) == gatehouse.FailedPrecondition
 	if err != nil {
 		return err
 	}
@@ -106,9 +124,12 @@ func (f *Follower) poll() Poll {
 	p := Poll{
 		Gateway: f.Gateway, Cluster: f.Cluster, Version: f.Version,
 		Enforced: f.Replica.Applied(), Ready: f.Replica.Ready(),
-		Problem: cmp.Or(f.refused, f.Replica.Problem()), Nonce: rand.Uint64(),
+		Problem: cmp.Or(f.refused, f.Replica.Problem(), f.Archive.Problem()), Nonce: rand.Uint64(), Wire: Wire,
 	}
 	p.Session, p.Part = f.Replica.resume()
+	if f.offer {
+		p.Offer = &Offer{Tombstones: f.Replica.Tombstones()}
+	}
 	return p
 }
 
@@ -124,10 +145,37 @@ func (f *Follower) apply(signed Signed, nonce uint64, sent time.Time) error {
 	if err := f.Replica.Apply(&b, sent); err != nil {
 		return err
 	}
+	if f.Archive != nil {
+		f.Archive.keep(signed, &b, sent, f.Replica) // before the next poll acknowledges it
+	}
+	f.trust(b.Verifiers)
 	if after := f.Replica.Applied(); after != before && f.OnApply != nil {
 		f.OnApply(after)
 	}
 	return nil
+}
+
+// trust takes over the keys that control signs by from now on.
+func (f *Follower) trust(keys [][]byte) {
+	if keys == nil || f.OnVerifiers == nil || slices.EqualFunc(keys, f.verifiers, bytes.Equal) {
+		return
+	}
+	if err := f.OnVerifiers(keys); err != nil {
+		f.Log.Error("the keys that control signs by were not taken over", "err", err)
+		return
+	}
+	f.verifiers = keys
+	if f.Archive != nil {
+		f.Archive.recheck()
+	}
+}
+
+func retryAfter(err error) time.Duration {
+	var e *gatehouse.Error
+	if errors.As(err, &e) {
+		return e.RetryAfter
+	}
+	return 0
 }
 
 // pause waits for d or the end of ctx.

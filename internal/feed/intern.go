@@ -2,6 +2,7 @@ package feed
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -52,11 +53,14 @@ func (p *pools) acl(a gatehouse.ACL) uint32 {
 }
 
 func (p *pools) tag(t map[string]string) uint32 {
-	key := ""
-	if len(t) > 0 {
-		key = fmt.Sprintf("%q", t) // fmt prints maps in the order of their keys
+	if len(t) == 0 {
+		return p.tags.of(&p.made, "", func() map[string]string { return t })
 	}
-	return p.tags.of(&p.made, key, func() map[string]string { return t })
+	key := make([]byte, 0, 64)
+	for _, name := range slices.Sorted(maps.Keys(t)) {
+		key = appendBytes(appendBytes(key, name), t[name])
+	}
+	return p.tags.of(&p.made, string(key), func() map[string]string { return t })
 }
 
 func (p *pools) prefixes(r []netip.Prefix) uint32 {

@@ -29,12 +29,19 @@ func (s *Source) member(p Poll) *member {
 	return m
 }
 
+// ackTime bounds a write of an acknowledgement. A database that reads but does
+// not commit must not hold up changes.
+const ackTime = time.Second
+
 // acknowledge writes what p says of its gateway: at once when it says something
 // new, but at most every ackEvery, and else every seenEvery. It returns when to
 // call again. A failed write is not an error of the poll: it costs the lease and
 // leaves propagation false, and changes must reach a gateway even then.
 func (s *Source) acknowledge(ctx context.Context, p Poll) (due time.Duration) {
-	p.Nonce, p.Session, p.Part = 0, 0, 0
+	if old, err := s.outdated(ctx, p); old || err != nil {
+		return checkEvery
+	}
+	p.Nonce, p.Session, p.Part, p.Offer = 0, 0, 0, nil
 	m, now := s.member(p), s.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -50,7 +57,9 @@ func (s *Source) acknowledge(ctx context.Context, p Poll) (due time.Duration) {
 		ID: p.Gateway, Cluster: p.Cluster, Version: p.Version, Joined: now, LastSeen: now,
 		Enforced: p.Enforced, Problem: p.Problem, Lease: bound,
 	}
-	if err := s.Store.Work(ctx, func(w store.Work) error { return w.SeenGateway(g) }); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, ackTime)
+	defer cancel()
+	if err := s.Store.Work(store.System(ctx), func(w store.Work) error { return w.SeenGateway(g) }); err != nil {
 		s.Log.Warn("gateway acknowledgement not recorded", "gateway", p.Gateway.String(), "err", err)
 		return checkEvery
 	}

@@ -92,3 +92,31 @@ func TestPropagatedRemovalsAreEnforcedEverywhere(t *testing.T) {
 		}
 	})
 }
+
+// Who knows that a key is strict refuses it when its lease is out, and by
+// nobody's clock before that.
+func TestAStrictKeyIsAwaitedForAsLongAsALease(t *testing.T) {
+	clusters := []*gatehouse.Cluster{{Name: "east"}}
+	live := &gatehouse.Gateway{Cluster: "east", Enforced: rev(9), LastSeen: start}
+	for _, c := range []struct {
+		name     string
+		enforced int64
+		since    gatehouse.Revision
+		over     time.Duration // since the lease's written end
+		want     bool
+	}{
+		{"its lease runs", 5, rev(3), -time.Second, false},
+		{"its lease ended by a clock that may be wrong", 5, rev(3), feed.Drift, false},
+		{"its lease is out", 5, rev(3), feed.Drift + time.Second, true},
+		{"it does not know yet that the key is strict", 2, rev(3), time.Hour, false},
+		{"the key is not strict", 5, gatehouse.Revision{}, time.Hour, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cut := &gatehouse.Gateway{Cluster: "east", Enforced: rev(c.enforced), LastSeen: start.Add(-time.Minute), Lease: start.Add(-c.over)}
+			change := feed.Change{At: rev(8), Removal: true, StrictSince: c.since}
+			if got := change.Propagated([]*gatehouse.Gateway{live, cut}, clusters, start)["east"]; got != c.want {
+				t.Errorf("propagated %v, want %v", got, c.want)
+			}
+		})
+	}
+}

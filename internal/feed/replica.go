@@ -2,11 +2,13 @@ package feed
 
 import (
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"gatehouse"
+	"gatehouse/internal/limit"
 )
 
 // Replica is what a gateway knows. Reading takes no lock: a look-up loads one
@@ -16,6 +18,7 @@ type Replica struct {
 	now     atomic.Pointer[state] // nil until a whole snapshot was applied
 	heard   atomic.Pointer[heard]
 	control atomic.Int64 // highest clock of control seen, Unix milliseconds
+	members atomic.Pointer[[]limit.Member]
 
 	mu      sync.Mutex // guards what follows: the writer's side
 	cluster string
@@ -45,6 +48,24 @@ func NewReplica(cluster string) *Replica {
 	return r
 }
 
+// NewMemberReplica is the replica of a gateway that control reaches over a
+// network: credentials of upstreams come sealed, and open opens them.
+func NewMemberReplica(cluster string, open Unseal) *Replica {
+	r := NewReplica(cluster)
+	r.writer.open = open
+	return r
+}
+
+// Members are the gateways of the fleet as of the last batch, sorted; empty
+// before the first, and from a source that does not say. Callers must not
+// change it.
+func (r *Replica) Members() []limit.Member {
+	if m := r.members.Load(); m != nil {
+		return *m
+	}
+	return nil
+}
+
 // Lookup finds the key that has a secret. A deleted, denied or unknown one is
 // not found; a disabled, blocked or expired one is, and its State says so. An
 // unready replica finds nothing: ask Ready first, cannot tell is not no.
@@ -55,6 +76,14 @@ func (r *Replica) Lookup(d gatehouse.Digest) (KeyView, bool) {
 	}
 	row, _ := s.find(&d)
 	return KeyView{row, s}, row != nil
+}
+
+// Foreign reports whether some secret here was minted elsewhere, so that a
+// credential of another shape than ours is worth a look-up. An unready replica
+// cannot tell.
+func (r *Replica) Foreign() (some, known bool) {
+	s := r.now.Load()
+	return s != nil && s.foreign > 0, s != nil
 }
 
 // Catalogue is the newest. Within a request take [KeyView.Catalogue], which is
@@ -144,7 +173,11 @@ func clip(s string) string {
 // Apply takes the next batch. sent is the gateway's clock when it sent the poll
 // that this answers. A batch that does not follow what is served is refused
 // whole, as Conflict, and changes nothing.
-func (r *Replica) Apply(b *Batch, sent time.Time) error {
+func (r *Replica) Apply(b *Batch, sent time.Time) error { return r.apply(b, nil, sent) }
+
+// apply is Apply with the keys among the records parsed already: keys, when not
+// nil, is as long as they are.
+func (r *Replica) apply(b *Batch, keys []*gatehouse.Key, sent time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.follows(b); err != nil {
@@ -152,7 +185,11 @@ func (r *Replica) Apply(b *Batch, sent time.Time) error {
 	}
 	w := r.target(b)
 	for i := range b.Records {
-		w.apply(&b.Records[i])
+		var k *gatehouse.Key
+		if keys != nil {
+			k = keys[i]
+		}
+		w.apply(&b.Records[i], k)
 	}
 	if b.More {
 		r.staging.next++
@@ -169,6 +206,7 @@ func (r *Replica) target(b *Batch) *writer {
 	}
 	if b.Part == 0 {
 		w := newWriter(r.cluster)
+		w.open = r.writer.open
 		for id, at := range r.writer.graves {
 			w.graves[id] = at
 		}
@@ -192,6 +230,9 @@ func (r *Replica) serve(w *writer, b *Batch, sent time.Time) {
 	}
 	if ms := b.Time.UnixMilli(); ms > r.control.Load() {
 		r.control.Store(ms)
+	}
+	if b.Members != nil {
+		r.members.Store(&b.Members)
 	}
 	// The lease comes after the state: in between, the old lease guards the new
 	// state, which is the safe order. A lease is never shortened by a later answer,
@@ -244,6 +285,28 @@ func (r *Replica) resume() (session uint64, part uint32) {
 		return 0, 0
 	}
 	return r.staging.session, r.staging.next
+}
+
+// graves are the keys that were deleted.
+func (r *Replica) graves() map[gatehouse.ID]gatehouse.Revision {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.writer.graves)
+}
+
+// adopt takes over what was restored from a disk. heard is when control was
+// last heard, zero when that cannot be told. There is no lease in it.
+func (r *Replica) adopt(from *Replica, at time.Time, last Batch) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.writer, r.staging = from.writer, nil
+	r.control.Store(max(from.control.Load(), last.Time.UnixMilli()))
+	r.members.Store(from.members.Load())
+	if last.To == from.Applied() {
+		r.members.Store(&last.Members)
+	}
+	r.heard.Store(&heard{sent: at})
+	r.now.Store(from.now.Load())
 }
 
 // abandon forgets a snapshot under way: the next poll starts another.

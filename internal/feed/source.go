@@ -5,18 +5,25 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gatehouse"
 	"gatehouse/internal/store"
 )
 
-// SourceConfig is what a Source works with; everything is required.
+// SourceConfig is what a Source works with; all but the last two is required.
 type SourceConfig struct {
 	Store store.Store
 	Sign  func(msg []byte) []byte // the installation's signing key
 	Now   func() time.Time
 	Log   *slog.Logger
+	// Verifiers are the public keys that batches may be signed by from now on.
+	// Gateways over a network take them over; nil leaves theirs as they are.
+	Verifiers func() [][]byte
+	// Rebury commits deletions that a gateway knows and the store may have lost;
+	// nil passes them over.
+	Rebury func(context.Context, gatehouse.ID, []Tombstone) error
 }
 
 // Source is the feed in process: over the store of a control node. Close it
@@ -25,8 +32,13 @@ type Source struct {
 	SourceConfig
 	mu       sync.Mutex // guards seen
 	seen     map[gatehouse.ID]*member
-	sessMu   sync.Mutex // held while a part is made; iterators are not concurrent
-	sessions map[gatehouse.ID]*session
+	sessMu   sync.Mutex // guards sessions
+	sessions map[place]*session
+	ending   sync.WaitGroup
+	fleet    roll
+	// epoch is the store's; zero until it was read. A new one begins only with a
+	// restore, which no control node lives through.
+	epoch atomic.Int64
 }
 
 // How often a source does what. Polls come every two seconds when nothing
@@ -52,17 +64,17 @@ const leaseMargin = seenEvery + pollLength + LeaseLength + time.Second
 
 // NewSource returns a source over c.Store.
 func NewSource(c SourceConfig) *Source {
-	return &Source{SourceConfig: c, seen: map[gatehouse.ID]*member{}, sessions: map[gatehouse.ID]*session{}}
+	return &Source{SourceConfig: c, seen: map[gatehouse.ID]*member{}, sessions: map[place]*session{}}
 }
 
 // Close ends snapshots under way, which hold a read transaction open.
 func (s *Source) Close() {
 	s.sessMu.Lock()
-	defer s.sessMu.Unlock()
-	for gw, sess := range s.sessions {
-		sess.end()
-		delete(s.sessions, gw)
+	for at, sess := range s.sessions {
+		s.end(at, sess)
 	}
+	s.sessMu.Unlock()
+	s.ending.Wait()
 }
 
 // Pull implements Feed.
@@ -70,9 +82,22 @@ func (s *Source) Pull(ctx context.Context, p Poll) (Signed, error) {
 	if p.Gateway.IsZero() || p.Cluster == "" {
 		return Signed{}, gatehouse.Errorf(gatehouse.InvalidArgument, "feed: a poll names its gateway and its cluster")
 	}
-	b, err := s.next(ctx, p)
+	if err := s.takeOver(ctx, p); err != nil {
+		return Signed{}, err
+	}
+	p.Wire = min(p.Wire, Wire)
+	next := s.next
+	if p.Archive {
+		next = s.snapshotPart
+	}
+	b, err := next(ctx, p)
 	if err != nil {
 		return Signed{}, err
+	}
+	if p.Wire >= 2 {
+		if err := s.addFleet(ctx, b); err != nil {
+			return Signed{}, err
+		}
 	}
 	b.Nonce, b.Time = p.Nonce, s.Now()
 	return Sign(b, s.Sign), nil
@@ -117,8 +142,8 @@ func (s *Source) next(ctx context.Context, p Poll) (*Batch, error) {
 func (s *Source) read(ctx context.Context, p Poll) (b *Batch, caughtUp bool, err error) {
 	whole := !p.Ready || p.Session != 0
 	if !whole {
-		err = s.Store.View(ctx, func(v store.View) error {
-			b, whole, caughtUp, err = delta(v, p)
+		err = s.Store.View(store.System(ctx), func(v store.View) error {
+			b, whole, caughtUp, err = safely(v, p)
 			return err
 		})
 	}
@@ -142,7 +167,7 @@ func delta(v store.View, p Poll) (b *Batch, whole, caughtUp bool, err error) {
 		return nil, false, false, gatehouse.Errorf(gatehouse.FailedPrecondition,
 			"feed: the store is at %s, behind what gateway %s enforces, %s: restore with a new epoch", now, p.Gateway, p.Enforced)
 	case now.Epoch != p.Enforced.Epoch:
-		return nil, true, false, nil
+		return nil, true, false, offerFirst(p, now)
 	case now == p.Enforced:
 		return &Batch{From: now, To: now}, false, true, nil
 	}
@@ -152,7 +177,7 @@ func delta(v store.View, p Poll) (b *Batch, whole, caughtUp bool, err error) {
 	}
 	b = &Batch{From: p.Enforced, To: upTo}
 	for _, c := range changes {
-		r, ours, err := load(v, c, p.Cluster)
+		r, ours, err := load(v, c, p.viewer())
 		if err != nil {
 			return nil, false, false, err
 		}
@@ -165,8 +190,8 @@ func delta(v store.View, p Poll) (b *Batch, whole, caughtUp bool, err error) {
 
 // load reads the record of a change. One that the store does not find is
 // withheld: it failed its seal, and control cannot vouch for it.
-func load(v store.View, c gatehouse.Change, cluster string) (r Record, ours bool, err error) {
-	r, err = one(v, c, cluster)
+func load(v store.View, c gatehouse.Change, to viewer) (r Record, ours bool, err error) {
+	r, err = one(v, c, to)
 	if errors.Is(err, gatehouse.NotFound) {
 		r, err = Record{Kind: c.Kind, ID: c.ID, Revision: c.Revision}, nil
 	}
@@ -174,10 +199,10 @@ func load(v store.View, c gatehouse.Change, cluster string) (r Record, ours bool
 }
 
 // one returns the zero Record for kinds that gateways do not need.
-func one(v store.View, c gatehouse.Change, cluster string) (Record, error) {
+func one(v store.View, c gatehouse.Change, to viewer) (Record, error) {
 	switch c.Kind {
 	case gatehouse.KindModel:
-		return made(modelRecord)(v.Model(c.ID))
+		return made(to.model)(v.Model(c.ID))
 	case gatehouse.KindAlias:
 		return made(aliasRecord)(v.Alias(c.ID))
 	case gatehouse.KindCluster:
@@ -192,13 +217,13 @@ func one(v store.View, c gatehouse.Change, cluster string) (Record, error) {
 	}
 	switch c.Kind {
 	case gatehouse.KindKey:
-		return made(KeyRecord)(v.Key(id))
+		return made(to.key)(v.Key(id))
 	case gatehouse.KindTeam:
 		return made(teamRecord)(v.Team(id))
 	case gatehouse.KindPrice:
 		return made(priceRecord)(v.Price(id))
 	}
-	return made(func(u *gatehouse.Upstream) (Record, error) { return UpstreamRecord(u, cluster) })(v.Upstream(id))
+	return made(to.upstream)(v.Upstream(id))
 }
 
 // made joins a read and the making of its record.

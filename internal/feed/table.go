@@ -48,6 +48,7 @@ const (
 	flagBlocked
 	flagStrict
 	flagReserve
+	flagForeign // of the secret, not the key: it was minted elsewhere
 )
 
 // stamp is a time in nanoseconds since 1970; zero is no time.

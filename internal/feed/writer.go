@@ -17,17 +17,20 @@ type state struct {
 	tags      []map[string]string
 	ranges    [][]netip.Prefix
 	names     names
+	foreign   int // rows of secrets that were minted elsewhere
 }
 
 // writer builds states, one after the other. It is used by one goroutine.
 type writer struct {
 	cluster string
+	open    Unseal // nil: credentials come in the clear
 	edit    edit
 	pools   pools
 	draft   *draft
 	heads   map[gatehouse.ID]uint32 // first row of each key
 	free    []uint32                // rows that no key has
 	live    int                     // rows in use
+	foreign int                     // those of secrets that were minted elsewhere
 	marked  int                     // index slots not empty: live rows and deleted marks
 	// graves are the keys that were deleted. They survive snapshots and epochs, so
 	// that nothing brings a deleted key back (reliability.md I5, I16).
@@ -44,14 +47,16 @@ func newWriter(cluster string) *writer {
 	}
 }
 
-// apply takes one record. What is wrong with it denies it alone.
-func (w *writer) apply(r *Record) {
-	label := string(r.Kind) + " " + r.ID
-	delete(w.denied, label)
+// apply takes one record. What is wrong with it denies it alone. k is its key
+// when that was parsed already.
+func (w *writer) apply(r *Record, k *gatehouse.Key) {
+	if len(w.denied) > 0 {
+		delete(w.denied, label(r))
+	}
 	var err error
 	switch r.Kind {
 	case gatehouse.KindKey:
-		err = w.applyKey(r)
+		err = w.applyKey(r, k)
 	case gatehouse.KindTeam:
 		w.draft.teamDirty = true
 		err = applyByID(r, w.draft.teams, func(t *gatehouse.Team) bool { return t.ID.String() == r.ID })
@@ -73,9 +78,11 @@ func (w *writer) apply(r *Record) {
 		err = fmt.Errorf("unknown kind")
 	}
 	if err != nil {
-		w.denied[label] = err.Error()
+		w.denied[label(r)] = err.Error()
 	}
 }
+
+func label(r *Record) string { return string(r.Kind) + " " + r.ID }
 
 func (w *writer) applyUpstream(r *Record) error {
 	w.draft.dirty = true
@@ -84,8 +91,29 @@ func (w *writer) applyUpstream(r *Record) error {
 	id, _ := gatehouse.ParseID(r.ID)
 	delete(w.draft.upstreams, id)
 	if b := bodies[id]; b != nil {
-		b.Upstream.Credential = b.Credential
+		if err := w.unseal(b); err != nil {
+			return err
+		}
 		w.draft.upstreams[id] = &b.Upstream
+	}
+	return err
+}
+
+// unseal puts the credential where callers look for it. One in the clear is no
+// credential of a gateway that control reaches over a network: whoever was on the
+// way has it too.
+func (w *writer) unseal(b *upstreamBody) (err error) {
+	if w.open == nil {
+		b.Upstream.Credential = b.Credential
+		return nil
+	}
+	switch {
+	case b.Credential != "":
+		return fmt.Errorf("its credential is not sealed")
+	case len(b.Sealed) > 0:
+		b.Upstream.Credential, err = w.open(b.ID, b.Sealed)
+	case b.HasCredential:
+		return fmt.Errorf("its credential is missing")
 	}
 	return err
 }
@@ -121,7 +149,7 @@ func applyTo[K comparable, T any](r *Record, in map[K]*T, key K, own func(*T) bo
 	return nil
 }
 
-func (w *writer) applyKey(r *Record) error {
+func (w *writer) applyKey(r *Record, k *gatehouse.Key) error {
 	id, err := gatehouse.ParseID(r.ID)
 	if err != nil {
 		return err
@@ -139,15 +167,12 @@ func (w *writer) applyKey(r *Record) error {
 		w.dropKey(id)
 		return nil
 	}
-	k, err := parse[gatehouse.Key](r)
-	if err == nil {
-		err = validKey(k, r.ID)
+	if k == nil {
+		if k, err = readKey(r); err != nil {
+			w.dropKey(id)
+			return err
+		}
 	}
-	if err != nil {
-		w.dropKey(id)
-		return err
-	}
-	k.Revision = r.Revision
 	return w.putKey(k)
 }
 
@@ -168,6 +193,10 @@ func (w *writer) putKey(k *gatehouse.Key) error {
 		row := w.edit.writable(at)
 		*row = base
 		row.digest, row.secretExpire, row.next = s.Digest, stampOf(s.ExpireTime), next
+		if s.Foreign {
+			row.flags |= flagForeign
+			w.foreign++
+		}
 		copy(row.last4[:], s.Last4)
 		w.edit.insert(&row.digest, at)
 		next = at + 1
@@ -242,6 +271,9 @@ func (w *writer) dropKey(id gatehouse.ID) {
 		next = r.next
 		_, slot := w.edit.find(&r.digest)
 		w.edit.set(slot, slotDeleted)
+		if r.flags&flagForeign != 0 {
+			w.foreign--
+		}
 		*r = row{}
 		w.free = append(w.free, at)
 		w.live--
@@ -254,7 +286,7 @@ func (w *writer) publish(at gatehouse.Revision) *state {
 	s := &state{
 		table: w.edit.table, revision: at, catalogue: w.last,
 		ids: w.pools.ids.list, acls: w.pools.acls.list, tags: w.pools.tags.list,
-		ranges: w.pools.ranges.list, names: w.pools.names,
+		ranges: w.pools.ranges.list, names: w.pools.names, foreign: w.foreign,
 	}
 	w.edit = fork(s.table)
 	return s
@@ -276,7 +308,7 @@ func (w *writer) compact(s *state) {
 		}
 	}
 	w.edit, w.pools, w.heads = fresh.edit, fresh.pools, fresh.heads
-	w.free, w.live, w.marked = fresh.free, fresh.live, fresh.marked
+	w.free, w.live, w.marked, w.foreign = fresh.free, fresh.live, fresh.marked, fresh.foreign
 	w.pools.made = 0
 }
 
@@ -289,6 +321,9 @@ func (w *writer) adopt(s *state, r row) {
 	r.next = 0
 	if head, ok := w.heads[r.id]; ok {
 		r.next = head + 1
+	}
+	if r.flags&flagForeign != 0 {
+		w.foreign++
 	}
 	at := w.place()
 	*w.edit.writable(at) = r

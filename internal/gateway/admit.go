@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,7 @@ type admitted struct {
 	catalogue *feed.Catalogue
 	team      *gatehouse.Team
 	legs      []leg // in the order to try; empty for routes answered here
+	room      [2]leg
 }
 
 // leg is one way to answer: an upstream for a model that the key may use.
@@ -53,7 +55,7 @@ func (c *call) admit() (*admitted, *refusal) {
 	}
 	a, no := c.judge()
 	if no == nil {
-		no = c.limit()
+		no = c.limit(a)
 	}
 	if no != nil {
 		return nil, no
@@ -70,13 +72,18 @@ func (c *call) authenticate() *refusal {
 		return refusalOf(err)
 	}
 	bad := func() *refusal { return refuse(llm.BadKey, llm.BadKeyText(presented)) }
-	if !g.shaped(presented) {
-		return bad()
-	}
 	replica := g.c.Replica
-	if !replica.Fresh(c.start) {
+	switch {
+	case len(presented) > maxForeign:
+		return bad()
+	case !replica.Fresh(c.start):
+		if !g.shaped(presented) {
+			return bad() // whoever is asked, and whenever
+		}
 		return refuse(llm.NotReady, "This gateway cannot tell yet. Please retry.").wait(time.Second)
 	}
+	// What has no shape is in no replica, so looking is the check: hashing costs
+	// less than reading the shape.
 	key, ok := replica.Lookup(gatehouse.DigestOf(presented))
 	if !ok {
 		return bad()
@@ -85,15 +92,19 @@ func (c *call) authenticate() *refusal {
 	return c.usable(replica)
 }
 
-// shaped checks length, prefix, alphabet and checksum before anything is
+// shaped checks length, prefix, alphabet and checksum, where nothing can be
 // looked up. A management key has shape and is none of ours.
 func (g *Gateway) shaped(presented string) bool {
 	token, err := gatehouse.ParseToken(g.c.Brand, presented)
 	if err == nil {
 		return token.Plane() == gatehouse.Inference
 	}
-	ours := strings.HasPrefix(presented, g.c.Brand+"k_") || strings.HasPrefix(presented, g.c.Brand+"m_")
-	return g.c.Foreign && !ours && len(presented) <= maxForeign
+	// What looks like ours is ours and mistyped. The rest may be an imported key,
+	// but only where there is one. An unready replica cannot tell: what begins as
+	// LiteLLM's keys all do goes on to the answer that says so.
+	ours := len(presented) > len(g.c.Brand)+1 && strings.HasPrefix(presented, g.c.Brand) && presented[len(g.c.Brand)+1] == '_'
+	foreign, known := g.c.Replica.Foreign()
+	return !ours && len(presented) <= maxForeign && (foreign || !known && strings.HasPrefix(presented, "sk-"))
 }
 
 // maxForeign bounds imported keys; the longest known has about 200 characters.
@@ -106,7 +117,7 @@ func (c *call) usable(replica *feed.Replica) *refusal {
 		return refuse(llm.NotReady, "This gateway does not know the team of this API key yet. Please retry.").wait(time.Second)
 	}
 	addr := c.g.clientAddr(c.r)
-	c.clientIP = addr.String()
+	c.clientIP = c.wire.text(addr)
 	switch c.key.State(replica.Now(c.start)) {
 	case feed.Blocked:
 		return refuse(llm.Denied, "The API key "+c.redacted()+" is blocked.")
@@ -135,7 +146,8 @@ func (c *call) redacted() string {
 // judge reads the body and finds where the request may go.
 func (c *call) judge() (*admitted, *refusal) {
 	team, _ := c.key.Team()
-	a := &admitted{catalogue: c.key.Catalogue(), team: team}
+	a := &c.admitted
+	*a = admitted{catalogue: c.key.Catalogue(), team: team, legs: a.room[:0]}
 	if no := c.readBody(); no != nil {
 		return nil, no
 	}
@@ -306,30 +318,80 @@ func noObject(id string) *refusal {
 	return refuse(llm.Missing, "The object "+clip(id)+" does not exist or your team does not have access to it.")
 }
 
-// limit takes the request's place in the key's windows. It comes last, so that
-// a request refused for itself uses nothing up.
-func (c *call) limit() *refusal {
-	estimate := c.scan.EstimatePrompt()
-	reserve := c.key.ReserveTPM()
-	if !c.route.Metered {
-		estimate, reserve = 0, false
+// limit takes the request's place in the windows of its key, of its team for
+// the model and of the upstream, in all or in none. It comes last, so that a
+// request refused for itself uses nothing up. An upstream that is full is
+// passed over while there is another.
+func (c *call) limit(a *admitted) *refusal {
+	r := limit.Request{
+		Key: c.key.ID(), Limits: c.key.Limits(), Revision: c.key.Revision(), Reserve: c.key.ReserveTPM() && c.route.Metered,
 	}
-	if reserve {
-		estimate += min(c.scan.MaxTokens, gatehouse.MaxTPM) * c.scan.N // N ≤ 128: no overflow
+	if c.route.Metered {
+		r.Estimate = c.scan.EstimatePrompt()
 	}
-	c.verdict, c.ticket = c.g.c.Limits.Admit(c.start.Sub(c.g.epoch), limit.Request{
-		Key: c.key.ID(), Limits: c.key.Limits(), Estimate: estimate, Reserve: reserve,
-	})
+	if r.Reserve {
+		r.Estimate += min(c.scan.MaxTokens, gatehouse.MaxTPM) * c.scan.N // N ≤ 128: no overflow
+	}
+	if l, ok := a.team.ModelLimits[c.model]; ok {
+		r.More = []limit.Subject{{ID: limit.TeamModel(a.team.ID, c.model), Limits: l, Revision: a.team.Revision}}
+	}
+	shared := len(r.More)
+	for {
+		up := a.upstream()
+		if r.More = r.More[:shared]; up != nil && up.Limits != (gatehouse.Limits{}) {
+			r.More = append(r.More, limit.Subject{ID: up.ID, Limits: up.Limits, Revision: up.Revision})
+		}
+		// The time is read now and not when the request came: what counts is how
+		// many are let through in a second, however long their bodies took.
+		var err error
+		if c.verdict, c.ticket, err = c.g.c.Limits.Admit(c.r.Context(), c.now(), r); err != nil {
+			return refuse(llm.NotReady, gatehouse.Public(err)).wait(time.Second).because(err)
+		}
+		if c.verdict.OK {
+			a.only(up, c.model)
+			return nil
+		}
+		if c.verdict.Subject <= shared || !a.without(up) {
+			return c.limited()
+		}
+	}
+}
+
+// limited words the refusal by the limit that refused.
+func (c *call) limited() *refusal {
 	v := &c.verdict
-	if v.OK {
-		return nil
-	}
 	a := v.Requests
 	if v.Limit == "tpm" {
 		a = v.Tokens
 	}
 	text := llm.LimitText(c.key.TeamID().String(), c.model, v.Limit, a.Limit-a.Remaining, a.Limit)
 	return refuse(llm.Limited, text).wait(max(v.RetryAfter, time.Second))
+}
+
+// upstream is the one that would be asked first; nil for routes answered here.
+func (a *admitted) upstream() *gatehouse.Upstream {
+	if len(a.legs) == 0 {
+		return nil
+	}
+	return a.legs[0].up
+}
+
+// only drops the legs to upstreams and models with limits that the request was
+// not admitted to: a retry must not pass a limit by.
+func (a *admitted) only(up *gatehouse.Upstream, model string) {
+	if len(a.legs) < 2 {
+		return
+	}
+	a.legs = slices.DeleteFunc(a.legs, func(l leg) bool {
+		_, limited := a.team.ModelLimits[l.model]
+		return l.up != up && l.up.Limits != (gatehouse.Limits{}) || limited && l.model != "" && l.model != model
+	})
+}
+
+// without drops the legs to an upstream and reports whether others are left.
+func (a *admitted) without(up *gatehouse.Upstream) bool {
+	a.legs = slices.DeleteFunc(a.legs, func(l leg) bool { return l.up == up })
+	return len(a.legs) > 0
 }
 
 // target refuses what could end a request line early.

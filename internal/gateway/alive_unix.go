@@ -3,14 +3,29 @@
 package gateway
 
 import (
+	"io"
 	"net"
 	"syscall"
 )
 
-// watch returns a function that looks, without waiting, whether an idle
-// connection is still open and silent. A byte that nobody asked for is as bad
-// as an end: it would be read as the beginning of the next answer. It is asked
-// before every reuse, so it allocates nothing.
+// ended looks, without waiting, whether the other side has closed or broken a
+// connection. A byte that waits is no end.
+func ended(fd uintptr) bool {
+	var b [1]byte
+	n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	return n == 0 && err == nil || err != nil && err != syscall.EAGAIN && err != syscall.EINTR
+}
+
+// quiet looks, without waiting, whether an idle connection is still open and
+// silent. A byte that nobody asked for is as bad as an end: it would be read as
+// the beginning of the next answer.
+func quiet(fd uintptr, b []byte) bool {
+	_, _, err := syscall.Recvfrom(int(fd), b, syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	return err == syscall.EAGAIN
+}
+
+// watch returns a function that looks whether an idle connection is quiet. It is
+// asked before every reuse, so it allocates nothing.
 func watch(nc net.Conn) (alive func() bool) {
 	sc, ok := nc.(syscall.Conn)
 	if !ok {
@@ -20,12 +35,89 @@ func watch(nc net.Conn) (alive func() bool) {
 	if err != nil {
 		return func() bool { return false }
 	}
-	quiet := false
+	silent := false
 	var b [1]byte
 	peek := func(fd uintptr) bool {
-		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK)
-		quiet = err == syscall.EAGAIN || err == syscall.EWOULDBLOCK
+		silent = quiet(fd, b[:])
 		return true
 	}
-	return func() bool { return raw.Read(peek) == nil && quiet }
+	return func() bool { return raw.Read(peek) == nil && silent }
+}
+
+// turn is one request out and the first bytes of its answer in, on a plain
+// socket, as one operation of the poller: the look at the idle connection, the
+// write, and the wait for the answer, which net.Conn would begin with a read
+// that finds nothing. The poller forgets what it was told before the operation
+// began, so the look must come after that, and an answer that is faster than
+// the wait is not missed.
+type turn struct {
+	raw   syscall.RawConn
+	step  func(fd uintptr) bool // of this turn; made once
+	look  bool                  // the connection rested
+	sent  bool                  // the write was tried
+	out   []byte
+	in    []byte
+	wrote int
+	read  int
+	err   error
+	peek  [1]byte
+}
+
+// newTurn returns nil for what is no plain socket.
+func newTurn(nc net.Conn) *turn {
+	sc, ok := nc.(*net.TCPConn)
+	if !ok {
+		return nil
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	t := &turn{raw: raw}
+	t.step = t.move
+	return t
+}
+
+// take writes out and reads into in. When not all of out left and err is nil,
+// the rest is the caller's to write, and nothing was read.
+func (t *turn) take(look bool, out, in []byte) (wrote, read int, err error) {
+	t.look, t.sent, t.out, t.in, t.wrote, t.read, t.err = look, false, out, in, 0, 0, nil
+	err = t.raw.Read(t.step)
+	t.out, t.in = nil, nil
+	if t.err != nil {
+		err = t.err
+	}
+	return t.wrote, t.read, err
+}
+
+// move is called before waiting, and after it whenever the socket may have
+// become readable. true ends the turn.
+func (t *turn) move(fd uintptr) bool {
+	if !t.sent {
+		t.sent = true
+		if t.look && !quiet(fd, t.peek[:]) {
+			t.err = errStale
+			return true
+		}
+		t.wrote, t.err = syscall.Write(int(fd), t.out)
+		t.wrote = max(t.wrote, 0)
+		if t.err == syscall.EAGAIN || t.err == syscall.EINTR {
+			t.err = nil
+		}
+		return t.err != nil || t.wrote < len(t.out)
+	}
+	t.read, t.err = syscall.Read(int(fd), t.in)
+	for t.err == syscall.EINTR {
+		t.read, t.err = syscall.Read(int(fd), t.in)
+	}
+	switch {
+	case t.err == syscall.EAGAIN:
+		t.read, t.err = 0, nil
+		return false
+	case t.err != nil:
+		t.read = 0
+	case t.read == 0:
+		t.err = io.EOF
+	}
+	return true
 }

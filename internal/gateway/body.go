@@ -16,8 +16,8 @@ import (
 // most bodies fit in, to largeBody; a megabyte made anew for each request would
 // cost more than forwarding it.
 const (
-	smallBody   = 16 << 10
-	bodyClasses = 9
+	smallBody   = 2 << 10
+	bodyClasses = 12
 	largeBody   = smallBody << (bodyClasses - 1) // 4 MiB
 )
 
@@ -47,6 +47,7 @@ func (c *call) readBody() *refusal {
 	n := c.r.ContentLength
 	switch {
 	case n == 0:
+		c.heard = true
 		return nil
 	case n > c.g.c.MaxBody:
 		return c.tooLarge()
@@ -60,9 +61,11 @@ func (c *call) readBody() *refusal {
 		return c.full()
 	}
 	c.body = c.body[:n]
+	c.hush(true)
 	if _, err := io.ReadFull(c.r.Body, c.body); err != nil {
 		return c.truncated(err)
 	}
+	c.heard = true
 	return nil
 }
 
@@ -107,6 +110,7 @@ func (c *call) readChunked() *refusal {
 		case int64(len(c.body)) > c.g.c.MaxBody:
 			return c.tooLarge()
 		case err == io.EOF:
+			c.heard = true
 			return nil
 		case err != nil:
 			return c.truncated(err)
@@ -153,7 +157,7 @@ func (c *call) readDeadline(d time.Duration) {
 }
 
 func (c *call) tooLarge() *refusal {
-	c.w.Header().Set("Connection", "close") // rather than read the rest
+	c.closing = true // rather than read the rest
 	return refuse(llm.TooLarge, "The body is larger than "+strconv.FormatInt(c.g.c.MaxBody, 10)+" bytes.")
 }
 
@@ -166,6 +170,6 @@ func (c *call) truncated(err error) *refusal {
 	if errors.As(err, &tooLarge) {
 		return c.tooLarge()
 	}
-	c.w.Header().Set("Connection", "close")
+	c.closing = true
 	return refuse(llm.Invalid, "The body ended before its declared length or came too slowly.").because(err)
 }

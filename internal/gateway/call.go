@@ -14,10 +14,12 @@ import (
 	"gatehouse/internal/meter"
 )
 
-// call is one request from its first line to its settlement. It is not pooled:
-// net/http reads response headers after the handler has returned.
+// call is one request from its first line to its settlement. net/http reads the
+// response's header, which points into it, after the handler has returned, so
+// it is used again only for the next request of the same connection.
 type call struct {
 	g     *Gateway
+	wire  *wire // nil below HTTP/2 and without Listen
 	w     http.ResponseWriter
 	r     *http.Request
 	start time.Time
@@ -34,15 +36,18 @@ type call struct {
 	pooled    *[]byte // what body lies in, when it came from the pool
 	charged   int64   // of the budget for bodies
 
-	verdict limit.Verdict
-	ticket  *limit.Ticket
-	entry   *meter.Entry
-	tap     *llm.Tap
-	scan    llm.Body
-	posted  int64
+	verdict  limit.Verdict
+	ticket   *limit.Ticket
+	entry    *meter.Entry
+	tap      *llm.Tap
+	scan     llm.Body
+	admitted admitted
+	posted   int64
 
 	exchange  exchange
 	upstream  string
+	asked     *gatehouse.Upstream // whom upstream names
+	sent      time.Duration       // when it was admitted, after start; kept for OnSettled alone
 	attempts  int
 	reached   bool // a byte went to an upstream
 	status    int  // what the client was answered; 0 as long as nothing
@@ -57,8 +62,15 @@ type call struct {
 	written   time.Time // when the write deadline was set
 	usage     gatehouse.Usage
 	estimated bool
-	values    [12]string // backs the response's header values
-	nvalues   int
+	fields    []field   // of the response's header
+	ids       [1]string // the request id, as a header's values
+	heard     bool      // the body was read to its end, or there is none
+	closing   bool      // the connection is not to be kept
+
+	direct  bool // see answer.go
+	chunked bool
+	last    bool  // what is written now is the end of a stream
+	owed    int64 // bytes of the declared length that are still to come
 }
 
 // refusal is an answer that is not an upstream's.
@@ -90,8 +102,11 @@ func refusalOf(err error) *refusal {
 
 func (g *Gateway) open(w http.ResponseWriter, r *http.Request) *call {
 	now := g.c.Now()
-	c := &call{g: g, w: w, r: r, start: now, id: gatehouse.NewTimeID(now)}
+	wire := wireOf(r)
+	c := wire.spare()
+	c.g, c.wire, c.w, c.r, c.start, c.id = g, wire, w, r, now, gatehouse.NewTimeID(now)
 	c.requestID = c.chooseRequestID()
+	c.ids[0] = c.requestID
 	c.set("X-Request-Id", c.requestID)
 	g.metrics.enter()
 	return c
@@ -116,19 +131,6 @@ func plainID(s string) bool {
 		}
 	}
 	return true
-}
-
-// set puts one response header, which must be in canonical form. The value's
-// slice lies in the call, which lives as long as the server needs it.
-func (c *call) set(name, value string) {
-	if c.nvalues == len(c.values) {
-		c.w.Header()[name] = []string{value}
-		return
-	}
-	i := c.nvalues
-	c.values[i] = value
-	c.nvalues++
-	c.w.Header()[name] = c.values[i : i+1 : i+1]
 }
 
 // serve runs the three steps. Settling is deferred by whoever called.
@@ -174,20 +176,16 @@ func (c *call) fail(no *refusal) {
 // writeWhole answers with a body that is all there.
 func (c *call) writeWhole(status int, contentType string, body []byte) {
 	c.set("Content-Type", contentType)
-	c.set("Content-Length", strconv.Itoa(len(body)))
-	c.writeHead(status)
+	c.head(status, int64(len(body)))
 	c.writeWait(len(body))
-	if _, err := c.w.Write(body); err != nil {
-		c.gone = true
-	}
+	c.gone = c.write(body) != nil
 }
 
-func (c *call) writeHead(status int) {
+func (c *call) head(status int, length int64) {
 	if c.style == llm.StyleAnthropic {
 		c.set("Request-Id", c.requestID) // Anthropic's SDKs read this one
 	}
-	c.status = status
-	c.w.WriteHeader(status)
+	c.writeHead(status, length)
 }
 
 // seconds rounds up: told less, a client would come back too early.

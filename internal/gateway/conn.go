@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	readBuffer = 16 << 10
+	readBuffer = 8 << 10
 	// joined is up to which size a body goes out in one write with its head.
 	joined = 32 << 10
 	// writePart is how much of a large body is written under one deadline.
@@ -26,6 +26,10 @@ const (
 type conn struct {
 	nc     net.Conn
 	alive  func() bool // still open and silent; for idle ones
+	turn   *turn       // which looks itself; nil where there is no plain socket
+	due    bool        // out leaves with the next read
+	wrote  bool        // a byte of out left
+	cut    bool        // and not all of it
 	br     *bufio.Reader
 	out    []byte
 	line   []byte
@@ -36,8 +40,32 @@ type conn struct {
 }
 
 func newConn(nc, raw net.Conn) *conn {
-	return &conn{nc: nc, alive: watch(raw), br: bufio.NewReaderSize(nc, readBuffer)}
+	c := &conn{nc: nc, turn: newTurn(nc), alive: watch(raw)}
+	c.br = bufio.NewReaderSize(c, readBuffer)
+	return c
 }
+
+// Read is what br reads from. A request that is due leaves first.
+func (c *conn) Read(p []byte) (int, error) {
+	if !c.due {
+		return c.nc.Read(p)
+	}
+	c.due = false
+	wrote, n, err := c.turn.take(c.used, c.out, p)
+	c.wrote = wrote > 0
+	if err != nil || wrote == len(c.out) {
+		return n, err
+	}
+	if _, err := c.nc.Write(c.out[wrote:]); err != nil {
+		c.wrote, c.cut = true, true
+		c.nc.SetDeadline(time.Now().Add(lastWords))
+	}
+	return c.nc.Read(p)
+}
+
+// lastWords is how long an upstream that would not read a whole request may
+// take to say why: 413 or 401.
+const lastWords = time.Second
 
 // order is a request to an upstream.
 type order struct {
@@ -84,7 +112,9 @@ type exchange struct {
 
 	response *http.Response // of the indirect way
 	cancel   func()
-	expired  atomic.Bool
+	expired  *atomic.Bool // of this attempt: its timer may outlive it
+
+	leaver // guarded by leavers.mu
 }
 
 // send sends o and reads the head of the answer.
@@ -93,7 +123,7 @@ func (x *exchange) send(l *link, o *order) *lost {
 	if l.transport != nil {
 		return x.sendIndirect(o)
 	}
-	for fresh := false; ; fresh = true {
+	for fresh := false; ; {
 		c, err := l.take(fresh)
 		if err != nil {
 			return lose(false, err)
@@ -104,11 +134,15 @@ func (x *exchange) send(l *link, o *order) *lost {
 		}
 		x.detach()
 		c.nc.Close()
+		if err == errStale {
+			continue // it had ended before anything was sent
+		}
 		// A connection that rested may have been closed by the other side while
 		// the request was on its way. Then no byte of an answer came, and the
 		// upstream has not read the request: it is sent again, once, on a new
 		// connection. A fresh connection that does this is broken.
 		if c.used && !started && closedByPeer(err) && !fresh {
+			fresh = true
 			continue
 		}
 		return lose(wrote, err)
@@ -123,25 +157,33 @@ func (x *exchange) try(c *conn, o *order) (wrote, started bool, err error) {
 		return false, false, writeErr
 	}
 	if writeErr != nil {
-		// It may have answered and closed without reading all: 413 or 401.
-		x.setDeadline(time.Now().Add(time.Second))
+		x.setDeadline(time.Now().Add(lastWords))
 	}
 	started, err = c.head.read(c.br, &c.line)
+	wrote = wrote || c.wrote
 	if err != nil {
 		if writeErr != nil && !started {
 			err = writeErr
 		}
 		return wrote, started, err
 	}
-	x.accept(c, writeErr == nil)
+	x.accept(c, writeErr == nil && !c.cut)
 	return wrote, started, nil
 }
 
 func (x *exchange) write(c *conn, o *order) (wrote bool, err error) {
 	c.out = x.link.appendHead(c.out[:0], o)
+	c.wrote, c.cut = false, false
 	rest := o.body
 	if len(rest) <= joined {
 		c.out, rest = append(c.out, rest...), nil
+		if c.turn != nil {
+			c.due = true
+			return false, nil
+		}
+	}
+	if c.used && c.turn != nil && !c.alive() {
+		return false, errStale
 	}
 	n, err := c.nc.Write(c.out)
 	wrote = n > 0
@@ -286,6 +328,9 @@ func (x *exchange) leave(by time.Time) {
 	x.by = by
 	x.move(by)
 }
+
+// errStale is an idle connection that was no longer quiet. Nothing was sent.
+var errStale = errors.New("the idle connection had ended")
 
 // closedByPeer tells the errors of a connection that the other side had closed.
 func closedByPeer(err error) bool {

@@ -18,26 +18,27 @@ import (
 // along the legs as long as the client has been told nothing and the upstream
 // cannot have done the work.
 func (c *call) forward(a *admitted) *refusal {
-	ctx := c.r.Context()
-	if ctx.Err() != nil {
-		c.gone = true
+	if c.left() {
 		return nil
 	}
 	if no := c.begin(a.legs[0]); no != nil {
 		return no
+	}
+	if c.g.c.OnSettled != nil {
+		c.sent = c.g.c.Now().Sub(c.start)
 	}
 	x := &c.exchange
 	drain := c.g.c.DrainTime
 	if !c.route.Metered {
 		drain = 0 // nothing at its end that anybody needs
 	}
-	c.g.leavers.add(x, ctx, drain)
+	c.g.leavers.add(x, c.r.Context(), c.wire, drain)
 	defer c.g.leavers.remove(x)
 	c.g.spares.earn()
 	var no *refusal
 	for i, l := range a.legs {
 		if i > 0 {
-			if ctx.Err() != nil || !c.g.spares.spend() {
+			if c.left() || !c.g.spares.spend() {
 				break
 			}
 			c.retarget(l)
@@ -47,13 +48,15 @@ func (c *call) forward(a *admitted) *refusal {
 			break
 		}
 	}
-	c.gone = c.gone || ctx.Err() != nil && c.status == 0
+	if c.status == 0 {
+		c.left()
+	}
 	return no
 }
 
 // begin writes the open record, before the first byte of the request leaves.
 func (c *call) begin(l leg) *refusal {
-	c.upstream, c.model = l.up.Name, l.model
+	c.upstream, c.asked, c.model = l.up.Name, l.up, l.model
 	if !c.route.Metered {
 		return nil
 	}
@@ -74,7 +77,7 @@ func (c *call) begin(l leg) *refusal {
 }
 
 func (c *call) retarget(l leg) {
-	c.upstream, c.model = l.up.Name, l.model
+	c.upstream, c.asked, c.model = l.up.Name, l.up, l.model
 	if c.entry != nil {
 		c.entry.Retarget(l.up.ID, l.up.Name, l.model)
 	}
@@ -110,7 +113,7 @@ func (c *call) attempt(x *exchange, l leg) (no *refusal, again bool) {
 // allow-list, then what is ours.
 func (c *call) headerFor(h http.Header, l *link) {
 	llm.ForwardRequest(h, c.r.Header)
-	h["X-Request-Id"] = c.values[:1:1] // set first, by open
+	h["X-Request-Id"] = c.ids[:]
 	c.trace(h)
 	c.scopeIdempotency(h)
 	l.authorize(h, c.route.Family)

@@ -24,7 +24,7 @@ import (
 // are required.
 type Config struct {
 	Replica *feed.Replica
-	Limits  *limit.Table
+	Limits  *limit.Limiter
 	Journal *meter.Journal
 	// Lookup finds an id that the journal does not remember: the store's copy.
 	// NotFound is no; any other error is 503, cannot tell. Nil finds none.
@@ -33,13 +33,13 @@ type Config struct {
 	Registry  prometheus.Registerer // nil registers nothing
 	Now       func() time.Time
 	Logger    *slog.Logger
+	// OnSettled is told of every request that ended, on the goroutine of the
+	// request: it must be quick and must not block. Nil costs nothing.
+	OnSettled func(*Settled)
 
 	ID      gatehouse.ID // of this gateway, for its log lines
 	Brand   string       // of keys; default gatehouse.DefaultBrand
 	Cluster string       // in usage rows
-	// Foreign admits keys imported from elsewhere by their digest: what does not
-	// start with our own prefix is then looked up without a shape check.
-	Foreign bool
 	// OpenAIErrors turns xAI's error bodies into OpenAI's, and its 400 for bad keys
 	// into 401. /v1/messages always answers in Anthropic's.
 	OpenAIErrors bool
@@ -67,6 +67,7 @@ type Gateway struct {
 	bodies   atomic.Int64 // bytes of request bodies in flight
 	pools    pools
 	leavers  leavers
+	date     clock
 	stop     context.CancelFunc
 	finished chan struct{}
 }
@@ -93,9 +94,9 @@ func New(c Config) (*Gateway, error) {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	g := &Gateway{c: c, epoch: c.Now(), links: newLinks(), stop: stop, finished: make(chan struct{}), metrics: m}
+	g := &Gateway{c: c, epoch: c.Limits.Epoch(), links: newLinks(), stop: stop, finished: make(chan struct{}), metrics: m}
 	g.pools.init()
-	g.leavers.all = map[*exchange]leaver{}
+	g.leavers.init()
 	go g.sweep(ctx)
 	return g, nil
 }
@@ -174,6 +175,8 @@ func (c *call) close() {
 		c.broken(p)
 	}
 	c.settle()
+	c.end()
+	c.endWriting()
 	if p == http.ErrAbortHandler || c.abort {
 		panic(http.ErrAbortHandler) // the server breaks the connection and says nothing
 	}

@@ -31,7 +31,8 @@ type head struct {
 	header  http.Header
 	length  int64 // of the body; -1 when not declared
 	chunked bool
-	closes  bool // the connection ends with this answer
+	closes  bool     // the connection ends with this answer
+	values  []string // backs the map's
 }
 
 // read parses the final head, stepping over interim ones. It is stricter than
@@ -120,10 +121,11 @@ func statusLine(s string) (minor byte, status int, ok bool) {
 	return s[7], status, true
 }
 
-// lines parses the header lines. All values lie in one block and all text in
-// one string, so a head costs three allocations however long it is.
+// lines parses the header lines. All values lie in one block, which the next
+// answer uses again, and all text in one string.
 func (h *head) lines(rest string) bool {
-	values := make([]string, 0, 16)
+	values := h.values[:0]
+	defer func() { h.values = values }()
 	for n := 0; ; n++ {
 		line, after, _ := strings.Cut(rest, "\r\n")
 		if line == "" {

@@ -164,7 +164,7 @@ func (w *world) listen(change ...func(*Config)) *world {
 	journal, err := meter.Open(w.t.TempDir(), meter.Options{Gateway: gatehouse.NewID(), SegmentSize: meter.MinSegmentSize})
 	w.must(err)
 	c := Config{
-		Replica: w.replica, Limits: limit.NewTable(), Journal: journal, Now: w.now, Cluster: "local",
+		Replica: w.replica, Limits: limit.New(limit.Config{Now: w.now}), Journal: journal, Now: w.now, Cluster: "local",
 		Logger: slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, f := range change {
@@ -174,7 +174,9 @@ func (w *world) listen(change ...func(*Config)) *world {
 	w.must(err)
 	w.journal, w.sink = journal, &ledger{}
 	w.shipper = meter.NewShipper(journal, w.sink, meter.ShipperOptions{Log: slog.New(slog.DiscardHandler)})
-	srv := httptest.NewServer(w.g)
+	srv := httptest.NewUnstartedServer(w.g)
+	srv.Listener, srv.Config.ConnContext = Listen(srv.Listener), ConnContext
+	srv.Start()
 	w.url = srv.URL
 	w.t.Cleanup(func() {
 		srv.Close()

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 )
 
@@ -49,12 +50,13 @@ func (l *link) indirect() error {
 // cancels, since a transport has none of its own on reading a body.
 func (x *exchange) sendIndirect(o *order) *lost {
 	ctx, cancel := context.WithCancel(context.Background())
+	expired := new(atomic.Bool)
 	timer := time.AfterFunc(x.link.header, func() {
-		x.expired.Store(true)
+		expired.Store(true)
 		cancel()
 	})
 	x.cancel = func() { timer.Stop(); cancel() }
-	x.expired.Store(false) // an earlier attempt may have run out of time
+	x.expired = expired
 	x.mu.Lock()
 	x.timer = timer
 	x.mu.Unlock()

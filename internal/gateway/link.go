@@ -116,7 +116,7 @@ func (l *link) take(fresh bool) (*conn, error) {
 		c := l.free[n-1]
 		l.free[n-1], l.free = nil, l.free[:n-1]
 		l.mu.Unlock()
-		if time.Since(c.rested) < idleFor && c.alive() {
+		if time.Since(c.rested) < idleFor && (c.turn != nil || c.alive()) {
 			c.used = true
 			return c, nil
 		}

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -58,16 +56,15 @@ func (c *call) garbage(why string) *refusal {
 	return refuse(llm.UpstreamFailed, "The upstream provider answered with something that is not an answer.").because(errors.New(why))
 }
 
-// head passes the upstream's header on and the status with it.
-func (c *call) head(x *exchange, length int64) {
-	h := c.w.Header()
-	llm.ForwardResponse(h, x.header)
-	h["X-Request-Id"] = c.values[:1:1]
-	if length >= 0 && x.status != http.StatusNoContent {
-		c.set("Content-Length", strconv.FormatInt(length, 10))
-	}
+// headOf passes on the upstream's header and the status with it.
+func (c *call) headOf(x *exchange, length int64) {
+	llm.EachReturned(x.header, func(name, value string) {
+		if name != "X-Request-Id" { // ours is set
+			c.fields = append(c.fields, field{name, value})
+		}
+	})
 	c.firstByte = c.g.c.Now().Sub(c.start)
-	c.writeHead(x.status)
+	c.head(x.status, length)
 }
 
 // relayWhole passes on an answer that is no stream.
@@ -97,11 +94,10 @@ func (c *call) relayWhole(x *exchange, buf []byte, json bool) *refusal {
 	if c.left() {
 		return nil
 	}
-	c.head(x, int64(n))
+	c.headOf(x, int64(n))
 	if n > 0 {
 		c.writeWait(n)
-		_, err = c.w.Write(buf[:n])
-		c.gone = err != nil
+		c.gone = c.write(buf[:n]) != nil
 	}
 	return nil
 }
@@ -147,17 +143,16 @@ func (c *call) relayLong(x *exchange, buf []byte) *refusal {
 // part writes a piece of a long answer, with the head before the first.
 func (c *call) part(x *exchange, p []byte) {
 	if c.status == 0 {
-		c.head(x, x.length)
+		c.headOf(x, x.length)
 	}
 	c.writeDeadline()
-	_, err := c.w.Write(p)
-	c.gone = c.gone || err != nil
+	c.gone = c.write(p) != nil || c.gone
 }
 
 // left reports whether the client has gone. From then on nothing is written
 // and the answer is only read to its end.
 func (c *call) left() bool {
-	c.gone = c.gone || c.r.Context().Err() != nil
+	c.gone = c.gone || c.r.Context().Err() != nil || c.wire != nil && c.wire.gone.Load()
 	return c.gone
 }
 
@@ -189,8 +184,7 @@ func (c *call) cut(no *refusal) *refusal {
 // was told nothing it is a plain error.
 func (c *call) brokeOff(err error) *refusal {
 	c.outcome = gatehouse.UpstreamLost
-	if c.gone || c.r.Context().Err() != nil {
-		c.gone = true
+	if c.left() {
 		return nil
 	}
 	var ne net.Error
@@ -211,7 +205,7 @@ const (
 // server's buffer: that is written only when this call has ended, and holds
 // nothing.
 func (c *call) writeWait(n int) {
-	if n > serverBuffer {
+	if n > serverBuffer && !c.direct || n > lingering/2 {
 		c.writeDeadline()
 	}
 }

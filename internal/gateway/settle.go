@@ -18,7 +18,6 @@ func (c *call) settle() {
 		return
 	}
 	c.settled = true
-	c.endWriting()
 	now := c.g.c.Now()
 	latency := now.Sub(c.start)
 	raw, tier := c.count()
@@ -27,11 +26,13 @@ func (c *call) settle() {
 		c.closeEntry(now, latency, raw, tier)
 	}
 	c.report(now, latency)
+	c.tell(latency)
 	if c.tap != nil {
 		c.g.pools.taps.Put(c.tap)
 		c.tap = nil
 	}
 	c.dropBody()
+	c.hush(false)
 }
 
 // count finds what is to be billed.

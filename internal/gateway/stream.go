@@ -20,6 +20,7 @@ func (c *call) relayStream(x *exchange, buf []byte, frames *gate) *refusal {
 		// Without load this returns at once.
 		runtime.Gosched()
 		n, err := x.Read(buf)
+		c.last = err == io.EOF
 		if n > 0 {
 			if no := c.pass(x, frames, buf[:n]); no != nil {
 				return c.breakOff(no, frames)
@@ -64,21 +65,14 @@ func (c *call) emit(x *exchange, p []byte) {
 		return
 	}
 	if c.status == 0 {
-		c.head(x, -1)
+		c.headOf(x, -1)
 	}
 	c.writeDeadline()
-	_, err := c.w.Write(p)
-	if err == nil {
+	err := c.write(p)
+	if err == nil && !c.direct {
 		err = c.flush()
 	}
 	c.gone = c.gone || err != nil
-}
-
-func (c *call) flush() error {
-	if f, ok := c.w.(interface{ FlushError() error }); ok {
-		return f.FlushError()
-	}
-	return nil
 }
 
 // post tells the limits and the journal how much has flowed. A stream that runs
@@ -119,7 +113,7 @@ func (c *call) endStream(x *exchange, frames *gate) *refusal {
 	}
 	c.emit(x, rest)
 	if c.status == 0 && !c.left() {
-		c.head(x, -1)
+		c.headOf(x, -1)
 	}
 	return nil
 }
@@ -135,8 +129,9 @@ func (c *call) breakOff(no *refusal, frames *gate) *refusal {
 	if frames == nil {
 		return no
 	}
-	if _, err := c.w.Write(llm.ErrorFrame(c.style, no.fault, no.message, c.requestID)); err == nil {
-		c.flush()
+	c.last = false
+	if c.write(llm.ErrorFrame(c.style, no.fault, no.message, c.requestID)) == nil && !c.direct {
+		_ = c.flush()
 	}
 	return no
 }

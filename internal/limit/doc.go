@@ -1,6 +1,6 @@
-// Package limit decides whether a key may send one more request now. It does
-// no I/O and has no clock: callers pass a monotonic time, so the same code runs
-// in the gateway and in simulation.
+// Package limit decides whether a key may send one more request now. Its
+// arithmetic does no I/O and has no clock: callers pass a monotonic time, so the
+// same code runs in the gateway and in simulation.
 //
 // # What is promised
 //
@@ -22,10 +22,15 @@
 // A key without limits touches nothing. A key with limits has one entry while
 // it is in use and for a minute after; its memory does not depend on its limits.
 //
-// # What comes later
+// # Several gateways
 //
-// With several gateways an Authority (in process, or in Valkey) will lease each
-// gateway rate shares whose sum is at most the limit. A share is a Limits like
-// any other, so it enters here as Request.Limits and nothing below changes: the
-// arithmetic of one gateway stays the arithmetic of each.
+// A [Limiter] with an [Authority] leases each gateway shares whose sum is at
+// most the limit, takes single admissions where shares would be too small, and
+// exchanges what all count of tokens. [Holder] is the gateway's side and [Book]
+// the authority's: both without clock and I/O, so that limittest simulates the
+// very code that runs. A share enters the windows as a lower bound and nothing
+// else changes: the arithmetic of one gateway stays the arithmetic of each.
+//
+// The sum of what gateways may admit never exceeds the limit, in any sliding
+// window: see Book for why, and docs/decisions/0013 for the choices.
 package limit

@@ -7,16 +7,20 @@ import (
 )
 
 // judge says whether r fits now, without taking anything. Windows are advanced.
-func (e *entry) judge(now time.Duration, r *Request) Verdict {
+func (e *entry) judge(now time.Duration, r *Request, p *part) Verdict {
 	v := Verdict{OK: true}
-	if l := int64(r.Limits.QPS); l > 0 && e.second.sum >= l {
-		v.refuse("qps", wait(now, e.second.until(l-1), secondPart))
+	if l := int64(r.Limits.QPS); l > 0 {
+		if l = p.most(perSecond, l); e.second.sum >= l {
+			v.refuse("qps", wait(now, e.second.until(l-1), secondPart))
+		}
 	}
-	if l := int64(r.Limits.QPM); l > 0 && e.minute.sum >= l {
-		v.refuse("qpm", wait(now, e.minute.until(l-1), minutePart))
+	if l := int64(r.Limits.QPM); l > 0 {
+		if l = p.most(perMinute, l); e.minute.sum >= l {
+			v.refuse("qpm", wait(now, e.minute.until(l-1), minutePart))
+		}
 	}
 	if l := r.Limits.TPM; l > 0 {
-		if most := e.ceiling(l, r); e.tokens.sum > most {
+		if most := e.ceiling(l, r, p); e.tokens.sum > most {
 			v.refuse("tpm", wait(now, e.tokens.until(most), minutePart))
 		}
 	}
@@ -30,8 +34,8 @@ func (e *entry) judge(now time.Duration, r *Request) Verdict {
 // itself, because it engages only when strictly exceeded; with it, what leaves
 // room for the whole estimate. It may be negative: then waiting for the window
 // alone does not help.
-func (e *entry) ceiling(tpm int64, r *Request) int64 {
-	most := tpm - e.held
+func (e *entry) ceiling(tpm int64, r *Request, p *part) int64 {
+	most := p.mostTokens(tpm) - e.held
 	if r.Reserve {
 		most -= min(max(r.Estimate, 0), gatehouse.MaxTPM+1)
 	}
@@ -47,13 +51,13 @@ func (v *Verdict) refuse(name string, after time.Duration) {
 }
 
 // take counts r and makes its ticket. judge said yes under the same lock.
-func (e *entry) take(s *shard, now time.Duration, r *Request, v *Verdict) *Ticket {
+func (e *entry) take(s *shard, now time.Duration, r *Request, p *part, v *Verdict) *Ticket {
 	// A window also counts while its limit is absent, so that the limit, once
 	// back, knows the minute before.
-	if e.second != nil {
+	if e.second != nil && !p.taken {
 		e.second.add(1)
 	}
-	if e.minute != nil {
+	if e.minute != nil && !p.taken {
 		e.minute.add(1)
 	}
 	var t *Ticket

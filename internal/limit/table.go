@@ -11,6 +11,12 @@ import (
 type Request struct {
 	Key    gatehouse.ID
 	Limits gatehouse.Limits
+	// Revision is that of the limits. Only a [Limiter] with an authority reads it:
+	// of two gateways that state different limits, the newer is right.
+	Revision gatehouse.Revision
+	// More are the other limits that the request must fit, all or none: those of
+	// its team for the model, and of the upstream. At most MaxMore.
+	More []Subject
 	// Estimate is what the request will certainly count before any answer: the
 	// prompt's tokens. Admit posts it. With Reserve it is prompt plus the most
 	// that may be answered.
@@ -20,12 +26,17 @@ type Request struct {
 	Reserve bool
 }
 
+// MaxMore bounds Request.More.
+const MaxMore = 2
+
 // Verdict is the answer, with everything that Retry-After and the x-ratelimit
 // headers say, so that they cannot contradict the decision.
 type Verdict struct {
 	OK bool
 	// Limit is "qps", "qpm" or "tpm" when refused: the one that lasts longest.
 	Limit string
+	// Subject is whose limit refused: 0 is the key, 1 on are Request.More.
+	Subject int
 	// RetryAfter is when the same request passes if no other comes before, and no
 	// sooner: an admission counts until its sub-window has left whole, so after up
 	// to 65/64 of a window. A minute that filled at once is therefore told as 61
@@ -66,6 +77,9 @@ func NewTable() *Table {
 // key has no token limit, and when the request is refused; either way it may be
 // used.
 func (t *Table) Admit(now time.Duration, r Request) (Verdict, *Ticket) {
+	if len(r.More) > 0 {
+		return t.admitMore(now, &r)
+	}
 	if r.Limits == (gatehouse.Limits{}) {
 		return Verdict{OK: true}, nil
 	}
@@ -76,11 +90,11 @@ func (t *Table) Admit(now time.Duration, r Request) (Verdict, *Ticket) {
 	e := s.entry(r.Key, now)
 	e.use(r.Limits)
 	e.advance(now)
-	v := e.judge(now, &r)
+	v := e.judge(now, &r, &whole)
 	if !v.OK {
 		return v, nil
 	}
-	return v, e.take(s, now, &r, &v)
+	return v, e.take(s, now, &r, &whole, &v)
 }
 
 // Len is how many keys the table holds, for metrics.
@@ -100,6 +114,7 @@ type shard struct {
 	mu    sync.Mutex
 	byKey map[gatehouse.ID]*entry
 	all   []*entry // the same entries, for the sweep
+	held  []*entry // those with something to tell the authority
 	hand  int
 	calls uint32
 	_     [64]byte // keeps neighbours' locks off this cache line
@@ -115,6 +130,7 @@ type entry struct {
 	second *window[uint32]
 	minute *window[uint32]
 	tokens *window[int64]
+	hold   *hold // with an authority: the share, and what others count
 }
 
 // idle is after how long an unused entry holds nothing: the longest window and
@@ -149,7 +165,7 @@ func (s *shard) sweep(now time.Duration) {
 	}
 	s.hand = (s.hand + 1) % len(s.all)
 	e := s.all[s.hand]
-	if e.open > 0 || now-e.used <= idle {
+	if e.open > 0 || now-e.used <= idle || e.hold != nil && e.hold.listed {
 		return
 	}
 	last := s.all[len(s.all)-1]

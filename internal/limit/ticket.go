@@ -16,9 +16,10 @@ type Ticket struct {
 	held    int64 // reserve mode: what is promised and has not flowed yet
 	gone    int64 // of posted: what left the window before settlement
 	settled bool
-	n       int        // of own
+	n       int8       // of own; beside settled, so that a ticket stays in 144 bytes
 	own     [4]posting // where this request's tokens stand, oldest first
 	more    []posting  // the same, when a stream outlives four sub-windows
+	next    *Ticket    // of the same request, at another limit's tokens
 }
 
 // posting is what one request added in one sub-window.
@@ -29,6 +30,9 @@ type posting struct{ at, tokens int64 }
 func (t *Ticket) Post(now time.Duration, tokens int64) {
 	if t == nil || tokens <= 0 {
 		return
+	}
+	if t.next != nil {
+		defer t.next.Post(now, tokens)
 	}
 	t.shard.mu.Lock()
 	defer t.shard.mu.Unlock()
@@ -43,6 +47,9 @@ func (t *Ticket) Post(now time.Duration, tokens int64) {
 func (t *Ticket) Settle(now time.Duration, actual int64) {
 	if t == nil {
 		return
+	}
+	if t.next != nil {
+		defer t.next.Settle(now, actual)
 	}
 	t.shard.mu.Lock()
 	defer t.shard.mu.Unlock()
@@ -81,7 +88,7 @@ func (t *Ticket) remember(at, tokens int64) {
 		last.tokens += tokens
 		return
 	}
-	if t.n < len(t.own) {
+	if int(t.n) < len(t.own) {
 		t.own[t.n] = posting{at, tokens}
 		t.n++
 		return
@@ -127,7 +134,9 @@ func (t *Ticket) takeBack(now time.Duration, n int64) {
 	for _, list := range [][]posting{t.own[:t.n], t.more} {
 		for i := range list {
 			take := min(n, list[i].tokens)
-			w.remove(list[i].at, take)
+			if w.remove(list[i].at, take); planted("refund") {
+				w.forgive(list[i].at, take)
+			}
 			list[i].tokens -= take
 			n -= take
 		}

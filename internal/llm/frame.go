@@ -9,7 +9,7 @@ import (
 // usage and nothing else: the frame that include_usage asks for. xAI sends
 // running totals with its chunks; those are not final until the answer is.
 func (t *Tap) chunk(data []byte) (only bool) {
-	if t.id != "" && t.plain(data) {
+	if t.id != "" && (t.like.same(data, &t.text) || t.plain(data)) {
 		return false
 	}
 	var none, reported bool
@@ -54,7 +54,55 @@ func (t *Tap) plain(data []byte) bool {
 	if first != '{' || !s.value(2) || bytes.Contains(data[s.i:], []byte(`"delta"`)) {
 		return false
 	}
+	before := t.text
 	t.wrote(data[start:s.i])
+	t.like.learn(data, start, s.i, t.text-before)
+	return true
+}
+
+// likeness is the plain chunk that was read last. The chunks of an answer differ
+// in one string: one that is the same but for that needs no reading.
+type likeness struct {
+	head, tail []byte // around the inside of the string; head is empty when there is none
+	text       int64  // bytes of text in the chunk without it
+}
+
+// maxLike bounds what is kept of a chunk, and shortText the string in which it
+// may differ: see weigh, which looks at longer ones.
+const (
+	maxLike   = 1 << 10
+	shortText = 64
+)
+
+// learn takes a chunk whose delta lies between from and to and held text.
+func (l *likeness) learn(data []byte, from, to int, text int64) {
+	l.head = l.head[:0]
+	const name = `"content":"`
+	i := bytes.Index(data[from:to], []byte(name))
+	if i < 0 || len(data) > maxLike {
+		return
+	}
+	start := from + i + len(name)
+	n := bytes.IndexByte(data[start:to], '"')
+	if n < 0 || n >= shortText || bytes.IndexByte(data[start:start+n], '\\') >= 0 {
+		return
+	}
+	l.head, l.tail = append(l.head, data[:start]...), append(l.tail[:0], data[start+n:]...)
+	l.text = text - int64(n)
+}
+
+// same reports that data is the same chunk but for its text, which it counts.
+func (l *likeness) same(data []byte, text *int64) bool {
+	n := len(data) - len(l.head) - len(l.tail)
+	if len(l.head) == 0 || n < 0 || n >= shortText || !bytes.HasPrefix(data, l.head) || !bytes.HasSuffix(data, l.tail) {
+		return false
+	}
+	for _, c := range data[len(l.head) : len(l.head)+n] {
+		if c == '"' || c == '\\' || c < ' ' {
+			return false
+		}
+	}
+	*text += l.text + int64(n)
 	return true
 }
 

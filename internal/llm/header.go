@@ -83,9 +83,18 @@ func returned(name string) bool {
 // src: replace, do not append.
 func ForwardRequest(dst, src http.Header) { copyIf(dst, src, forwarded) }
 
-// ForwardResponse copies from src to dst what may go back to the client, in the
-// same way.
-func ForwardResponse(dst, src http.Header) { copyIf(dst, src, returned) }
+// EachReturned calls f with what may go back to the client, chosen in the same
+// way.
+func EachReturned(src http.Header, f func(name, value string)) {
+	hop := src["Connection"]
+	for name, values := range src {
+		if returned(name) && !namedBy(hop, name) {
+			for _, v := range values {
+				f(name, v)
+			}
+		}
+	}
+}
 
 // copyIf leaves out what Connection names: those headers are for one hop.
 func copyIf(dst, src http.Header, allowed func(string) bool) {

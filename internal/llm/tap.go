@@ -31,6 +31,7 @@ type Tap struct {
 	join  []byte // a frame's data when it has several lines
 	begun []byte // usage at the start of a message
 	usage []byte // the latest usage
+	like  likeness
 	id    string
 	model string
 	tier  string
@@ -51,6 +52,7 @@ func (t *Tap) Reset(c TapConfig) {
 	*t = Tap{
 		cfg: c, out: t.out[:0], join: t.join[:0], begun: t.begun[:0], usage: t.usage[:0],
 		split: splitter{carry: t.split.carry[:0]}, pick: picker{buf: t.pick.buf[:0]},
+		like: likeness{head: t.like.head[:0], tail: t.like.tail[:0]},
 	}
 	const keep = 64 << 10 // one picture must not stay in a pool for ever
 	if cap(t.out) > keep {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
 
 	"gatehouse"
 )
@@ -155,6 +156,33 @@ func TestStreamedNeverFalls(t *testing.T) {
 	}
 }
 
+// A chunk that is read by its likeness to the one before counts as it would
+// alone, whatever stands in its text.
+func TestLikeChunksCountAsTheyWouldAlone(t *testing.T) {
+	texts := []string{"a", "word ", "", `a\"b`, `\u00e9`, "é", "data:x", "data:" + strings.Repeat("x", 80), strings.Repeat("long ", 30), "]}", "[DONE]", "a\tb"}
+	shapes := []string{
+		`{"id":"c","choices":[{"index":0,"delta":{"content":"%s"},"finish_reason":null}]}`,
+		`{"id":"c","choices":[{"index":0,"delta":{"role":"assistant","content":"%s","refusal":"no"},"finish_reason":null}],"usage":null}`,
+		`{"id":"c","choices":[{"index":0,"delta":{"content":"%s"},"finish_reason":null}],"usage":{"prompt_tokens":1,"completion_tokens":1}}`,
+		`{"id":"c","choices":[{"index":0,"delta":{"reasoning_content":"why","content":"%s"}},{"index":1,"delta":{"content":"two"}}]}`,
+	}
+	rapid.Check(t, func(r *rapid.T) {
+		cfg := TapConfig{Family: gatehouse.FamilyChat, Kind: gatehouse.OpenAI, SSE: true, Body: &Body{}}
+		tap := newTap(cfg)
+		want := int64(0)
+		for range rapid.IntRange(1, 12).Draw(r, "frames") {
+			shape, text := rapid.SampledFrom(shapes).Draw(r, "shape"), rapid.SampledFrom(texts).Draw(r, "text")
+			frame := "data: " + strings.Replace(shape, "%s", text, 1) + "\n\n"
+			tap.Write([]byte(frame))
+			alone := newTap(cfg)
+			alone.Write([]byte(frame))
+			if want += alone.text; tap.text != want {
+				r.Fatalf("%q: %d bytes of text, want %d", frame, tap.text, want)
+			}
+		}
+	})
+}
+
 func TestATapIsCleanAfterReset(t *testing.T) {
 	tap := newTap(TapConfig{})
 	for name, g := range goldens(t) {
@@ -286,5 +314,14 @@ func BenchmarkTapStream20(b *testing.B) {
 		if r := tap.Result(); r.Usage.Tokens() != 29 {
 			b.Fatal(r)
 		}
+	}
+}
+
+func BenchmarkTapChunks(b *testing.B) {
+	frame := []byte(`data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1700000000,"model":"gpt-4o","choices":[{"index":0,"delta":{"content":"word 7 "},"finish_reason":null}]}` + "\n\n")
+	t := newTap(TapConfig{Family: gatehouse.FamilyChat, Kind: gatehouse.OpenAI, SSE: true, Body: &Body{}})
+	b.ReportAllocs()
+	for b.Loop() {
+		t.Write(frame)
 	}
 }

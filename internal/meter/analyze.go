@@ -15,6 +15,7 @@ import (
 type AnalysisView interface {
 	UsageCells(s store.UsageScan, yield func(store.UsageCell) error) error
 	UsageRows(s store.UsageScan, yield func(*gatehouse.UsageRecord) error) error
+	UsageFloor() (time.Time, error)
 	Key(id gatehouse.ID) (*gatehouse.Key, error)
 }
 
@@ -37,7 +38,7 @@ const (
 // counts items, AVG and the percentiles are over items, `tokens` over items
 // that are tokens. The aggregation NONE is SUM: a bucket has one value.
 type Analysis struct {
-	Retention time.Duration // of rows; 0: they are kept for ever
+	Retention time.Duration // of rows; 0: they are kept for ever. What was dropped already counts as well
 	Brand     string        // of keys, for their labels; empty: the default
 }
 
@@ -250,7 +251,7 @@ func (a Analysis) scan(v AnalysisView, team gatehouse.ID, p *plan, t *table, now
 	}
 	for _, edge := range []time.Time{s.Start, s.End} {
 		if cut := edge.Truncate(quarter); !cut.Equal(edge) {
-			if err := a.kept(edge, now, "a timeRange that is not a whole number of quarters of an hour"); err != nil {
+			if err := a.kept(v, edge, now, "a timeRange that is not a whole number of quarters of an hour"); err != nil {
 				return err
 			}
 		}
@@ -306,18 +307,26 @@ func (p *plan) most() (int, store.Measure) {
 	return p.mostGroups() + 1, rank
 }
 
-// kept refuses what starts before the rows that are kept.
-func (a Analysis) kept(start, now time.Time, why string) error {
-	if kept := now.Add(-a.Retention); a.Retention > 0 && start.Before(kept) {
+// kept refuses what starts before the rows that are kept: those within the
+// retention, as far as no longer one was shortened.
+func (a Analysis) kept(v AnalysisView, start, now time.Time, why string) error {
+	from, err := v.UsageFloor()
+	if err != nil {
+		return err
+	}
+	while := "which are not kept for so long"
+	if kept := now.Add(-a.Retention); a.Retention > 0 && kept.After(from) {
+		from, while = kept, fmt.Sprintf("which are kept for %d days", int(a.Retention.Hours()/24))
+	}
+	if start.Before(from) {
 		return gatehouse.Errorf(gatehouse.InvalidArgument,
-			"%s is computed from single requests, which are kept for %d days: start at %s or later",
-			why, int(a.Retention.Hours()/24), kept.UTC().Format(time.DateTime))
+			"%s is computed from single requests, %s: start at %s or later", why, while, from.UTC().Format(time.DateTime))
 	}
 	return nil
 }
 
 func (a Analysis) scanRows(v AnalysisView, s store.UsageScan, p *plan, t *table, now time.Time) error {
-	if err := a.kept(s.Start, now, p.rows); err != nil {
+	if err := a.kept(v, s.Start, now, p.rows); err != nil {
 		return err
 	}
 	s.GroupBy = nil

@@ -64,6 +64,12 @@ func TestQuestionsBeyondTheRetentionOfRowsAreRefused(t *testing.T) {
 	if gatehouse.Public(err) != want {
 		t.Errorf("%v", err)
 	}
+	// A retention that was shorter once left a floor, whatever holds now.
+	v := &rowsView{floor: now.AddDate(0, 0, -7)}
+	want = "P99 of usd is computed from single requests, which are not kept for so long: start at 2026-05-25 00:00:00 or later"
+	if _, err := (Analysis{}).Analyze(v, fixedID(1), q, now); gatehouse.Public(err) != want {
+		t.Errorf("%v", err)
+	}
 	q.Values[0].Aggregation = "SUM"
 	if _, err := a.Analyze(&rowsView{}, fixedID(1), q, now); err != nil {
 		t.Errorf("rollups are kept: %v", err)

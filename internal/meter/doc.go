@@ -21,8 +21,16 @@
 //   - An open record without a close in a dead incarnation becomes one record
 //     with the outcome Interrupted and an estimate, so a crash hides nothing.
 //
-// The high-water mark per (gateway, incarnation) is not what makes it correct;
-// it makes replay cheap and keeps old records from being looked up one by one.
+// The high-water mark per (gateway, incarnation) makes replay cheap, and stands
+// in for the ids of rows that retention dropped: a volume that comes back after
+// a year adds nothing. [ShipDir] reads such a volume; it is a start of its
+// gateway without the gateway.
+//
+// # What is full says no
+//
+// A journal that cannot be shipped grows to its limit and then refuses new
+// requests, while those that began are still written down. Memory stays bounded
+// on the way: what is not shipped is on disk, ids of objects included.
 //
 // # The journal's format
 //

@@ -32,7 +32,7 @@ type Entry struct {
 // must not.
 func (j *Journal) Begin(open OpenRecord) (*Entry, error) {
 	e := &Entry{j: j, id: open.ID, team: open.TeamID, upstreamID: open.UpstreamID, model: open.Model}
-	e.open = encodeOpen(make([]byte, 0, 416), &open)
+	e.open = encodeOpen((*payloads.Get().(*[]byte))[:0], &open)
 	ticket, err := j.enter(e, frameSum(frameOpen, e.open))
 	if err != nil {
 		return nil, err
@@ -82,7 +82,15 @@ func (j *Journal) leave(e *Entry, typ byte, payload []byte) (ticket int64, ok bo
 	e.done = true
 	e.prev.next, e.next.prev = e.next, e.prev
 	j.liveN--
+	e.recycle()
 	return j.put(typ, payload, sum), true
+}
+
+// recycle gives the payload's memory back. Needs Journal.mu: carry reads it.
+func (e *Entry) recycle() {
+	open := e.open
+	e.open = nil
+	payloads.Put(&open)
 }
 
 // ID is that of the usage record.

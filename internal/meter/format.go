@@ -58,28 +58,38 @@ const (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // frameSum is the part of a checksum that does not depend on where the frame
-// will lie, so that it is computed outside the journal's lock.
+// will lie, so that it is computed outside the journal's lock. It uses the room
+// behind the payload.
 func frameSum(typ byte, payload []byte) uint32 {
-	var b [5]byte
-	binary.LittleEndian.PutUint32(b[:], uint32(len(payload)))
-	b[4] = typ
-	return crc32.Update(crc32.Update(0, castagnoli, b[:]), castagnoli, payload)
+	n := len(payload)
+	b := append(binary.LittleEndian.AppendUint32(payload, uint32(n)), typ)
+	return crc32.Update(crc32.Update(0, castagnoli, b[n:]), castagnoli, payload)
 }
 
-// placed completes a checksum for a place.
-func placed(sum uint32, incarnation, offset int64) uint32 {
-	var b [16]byte
-	binary.LittleEndian.PutUint64(b[:8], uint64(incarnation))
-	binary.LittleEndian.PutUint64(b[8:], uint64(offset))
-	return crc32.Update(sum, castagnoli, b[:])
+// appendPlace appends what a checksum covers of where a frame lies.
+func appendPlace(b []byte, incarnation, offset int64) []byte {
+	b = binary.LittleEndian.AppendUint64(b, uint64(incarnation))
+	return binary.LittleEndian.AppendUint64(b, uint64(offset))
 }
 
-// appendFrame appends a frame that will lie at offset.
+// appendFrame appends a frame that will lie at offset. The place lies behind it
+// for a moment, since a buffer of its own would be allocated for each.
 func appendFrame(b []byte, typ byte, payload []byte, sum uint32, incarnation, offset int64) []byte {
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(payload)))
 	b = append(b, typ)
-	b = binary.LittleEndian.AppendUint32(b, placed(sum, incarnation, offset))
+	b = appendPlace(b, incarnation, offset)
+	sum = crc32.Update(sum, castagnoli, b[len(b)-16:])
+	b = binary.LittleEndian.AppendUint32(b[:len(b)-16], sum)
 	return append(b, payload...)
+}
+
+// placed is the whole checksum of a frame that was read: what lies behind it may
+// not be written to.
+func placed(typ byte, payload []byte, incarnation, offset int64) uint32 {
+	b := append(binary.LittleEndian.AppendUint32(make([]byte, 0, 21), uint32(len(payload))), typ)
+	b = appendPlace(b, incarnation, offset)
+	sum := crc32.Update(crc32.Update(0, castagnoli, b[:5]), castagnoli, payload)
+	return crc32.Update(sum, castagnoli, b[5:])
 }
 
 // frameState says what stands at a position.
@@ -112,12 +122,15 @@ func parseFrame(b []byte, incarnation, offset int64) (typ byte, payload []byte, 
 	if len(b) < frameHeader+int(n) {
 		return 0, nil, frameShort
 	}
-	payload = b[frameHeader : frameHeader+int(n)]
-	if placed(frameSum(typ, payload), incarnation, offset) != sum {
+	payload = b[frameHeader : frameHeader+int(n) : frameHeader+int(n)] // frameSum may use what lies behind
+	if placed(typ, payload, incarnation, offset) != sum {
 		return 0, nil, frameBad
 	}
 	return typ, payload, frameGood
 }
+
+// segmentHead is the size of a segment's first frame.
+const segmentHead = frameHeader + len(magic) + 1 + 16 + 8 + 8
 
 func encodeSegment(gateway gatehouse.ID, incarnation, base int64) []byte {
 	b := append([]byte(magic), version)
@@ -129,8 +142,7 @@ func encodeSegment(gateway gatehouse.ID, incarnation, base int64) []byte {
 // decodeSegment reads a segment's first frame. It trusts the header's own
 // incarnation and base to check the header's checksum.
 func decodeSegment(b []byte) (gateway gatehouse.ID, incarnation, base int64, ok bool) {
-	const size = len(magic) + 1 + 16 + 8 + 8
-	if len(b) < frameHeader+size || string(b[frameHeader:frameHeader+len(magic)]) != magic {
+	if len(b) < segmentHead || string(b[frameHeader:frameHeader+len(magic)]) != magic {
 		return gateway, 0, 0, false
 	}
 	p := b[frameHeader+len(magic)+1:]

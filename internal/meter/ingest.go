@@ -2,6 +2,8 @@ package meter
 
 import (
 	"context"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"gatehouse"
@@ -18,10 +20,17 @@ type ingestDoor interface {
 const maxRows = 1000
 
 // Ingester rates batches and inserts them: the sink beside the store.
-type Ingester struct{ door ingestDoor }
+type Ingester struct {
+	door         ingestDoor
+	fresh, known atomic.Int64
+}
 
 // NewIngester makes a sink on a store.
-func NewIngester(s ingestDoor) *Ingester { return &Ingester{s} }
+func NewIngester(s ingestDoor) *Ingester { return &Ingester{door: s} }
+
+// Counts is how many records came since the start: new ones, and ones that
+// were there already.
+func (g *Ingester) Counts() (fresh, known int64) { return g.fresh.Load(), g.known.Load() }
 
 // Ingest implements Sink. A batch at or below the high-water mark is skipped
 // whole. One that reaches over it is inserted, and the unique id drops what is
@@ -31,11 +40,17 @@ func (g *Ingester) Ingest(ctx context.Context, b Batch) error {
 	if b.Gateway.IsZero() || b.Incarnation <= 0 || b.From < 0 || b.To < b.From {
 		return gatehouse.Errorf(gatehouse.InvalidArgument, "the batch does not say where it is from")
 	}
+	if len(b.Ends) > 0 && (len(b.Ends) != len(b.Records) || !slices.IsSorted(b.Ends)) {
+		return gatehouse.Errorf(gatehouse.InvalidArgument, "the batch does not say where its records end")
+	}
 	for {
 		n := min(len(b.Records), maxRows)
 		last := n == len(b.Records)
 		part := b
 		part.Records = b.Records[:n]
+		if len(b.Ends) > 0 {
+			part.Ends = b.Ends[:n]
+		}
 		if !last {
 			part.Objects = nil
 		}
@@ -44,14 +59,18 @@ func (g *Ingester) Ingest(ctx context.Context, b Batch) error {
 			return err
 		}
 		b.Records = b.Records[n:]
+		if len(b.Ends) > 0 {
+			b.Ends = b.Ends[n:]
+		}
 	}
 }
 
 // chunk is one transaction. done reports that the whole batch was there.
 func (g *Ingester) chunk(ctx context.Context, b Batch, last bool) (done bool, err error) {
+	fresh := 0
 	err = g.door.Ingest(ctx, func(tx store.Ingest) error {
-		done = false // f may run again
-		mark, err := tx.HighWater(b.Gateway, b.Incarnation)
+		done, fresh = false, 0 // f may run again
+		mark, err := tx.HighWater(b.Gateway, b.stream())
 		if err != nil {
 			return err
 		}
@@ -59,30 +78,41 @@ func (g *Ingester) chunk(ctx context.Context, b Batch, last bool) (done bool, er
 			done = true
 			return nil
 		}
-		return insert(tx, b, last)
+		fresh, err = insert(tx, b.past(mark), last)
+		return err
 	})
+	if err == nil {
+		g.fresh.Add(int64(fresh))
+		g.known.Add(int64(len(b.Records) - fresh))
+	}
 	return done, err
 }
 
-func insert(tx store.Ingest, b Batch, last bool) error {
+func insert(tx store.Ingest, b Batch, last bool) (fresh int, err error) {
 	rows, err := rate(tx, b)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if len(rows) > 0 {
-		if _, err := tx.InsertUsage(rows); err != nil {
-			return err
+		news, err := tx.InsertUsage(rows)
+		if err != nil {
+			return 0, err
+		}
+		for _, isNew := range news {
+			if isNew {
+				fresh++
+			}
 		}
 	}
 	if len(b.Objects) > 0 {
 		if err := tx.PutObjects(b.Objects); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	if !last {
-		return nil
+		return fresh, nil
 	}
-	return tx.SetHighWater(b.Gateway, b.Incarnation, b.To)
+	return fresh, tx.SetHighWater(b.Gateway, b.stream(), b.To)
 }
 
 // rate copies the records, so that a transaction that runs again starts from

@@ -39,6 +39,10 @@ type Options struct {
 	SegmentSize int64        // default DefaultSegmentSize, at least MinSegmentSize
 	SyncEvery   time.Duration
 	Now         func() time.Time // default time.Now
+	// MaxBytes and MinFree bound the disk: what all segments may take together,
+	// and what must stay free beside them. Negative: no bound. Beyond it Begin
+	// refuses, until usage was shipped.
+	MaxBytes, MinFree int64
 
 	create func(path string, size int64) (file, error) // tests inject faults
 }
@@ -57,6 +61,15 @@ func (o *Options) defaults() {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = DefaultMaxBytes
+	}
+	if o.MaxBytes > 0 {
+		o.MaxBytes = max(o.MaxBytes, 4*o.SegmentSize)
+	}
+	if o.MinFree == 0 {
+		o.MinFree = DefaultMinFree
+	}
 	if o.create == nil {
 		o.create = createFile
 	}
@@ -74,6 +87,7 @@ type Journal struct {
 	o           Options
 	dir         string
 	lock        *os.File
+	room        *room
 	incarnation int64
 
 	smu sync.Mutex // fsync
@@ -120,11 +134,12 @@ func Open(dir string, o Options) (*Journal, error) {
 	if err != nil {
 		return nil, gatehouse.Errorf(gatehouse.FailedPrecondition, "another process holds the journal").Because(err)
 	}
-	j := &Journal{o: o, dir: dir, lock: lock,
+	j := &Journal{o: o, dir: dir, lock: lock, room: newRoom(dir, &o),
 		kick: make(chan struct{}, 1), ready: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 	j.live.prev, j.live.next = &j.live, &j.live
-	j.objects.init()
+	j.objects.init(dir)
 	if err := j.start(); err != nil {
+		j.objects.close()
 		lock.Close()
 		return nil, ioError("cannot open the journal", err)
 	}
@@ -144,7 +159,10 @@ func (j *Journal) start() error {
 		return err
 	}
 	j.rotate()
-	return j.makeSpare()
+	if err := j.makeSpare(); !errors.Is(err, errNoRoom) {
+		return err
+	}
+	return nil
 }
 
 // nextIncarnation counts on from the file and from the segments, and is never
@@ -242,15 +260,33 @@ type Stats struct {
 	Segments int   // files of this incarnation
 	Unsynced int64 // bytes a power cut would lose
 	Failed   int64 // segments given up after an I/O error
-	Broken   bool  // Begin refuses
+	Broken   bool  // Begin refuses, since the disk does not take frames
+	Full     bool  // Begin refuses, since the limit on disk is reached
+	Bytes    int64 // of segments on disk, of every incarnation, preallocated space included
+	Limit    int64 // that Bytes may reach; negative: none
+	Damaged  int   // segments that did not check and were put aside for a person
 }
 
 // Stats reads the state.
 func (j *Journal) Stats() Stats {
+	seen := j.room.look()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return Stats{Open: j.liveN, Segments: len(j.segs), Unsynced: j.appended - j.synced.Load(),
-		Failed: j.failed.Load(), Broken: j.broken != nil}
+		Failed: j.failed.Load(), Broken: j.broken != nil, Full: j.full(),
+		Bytes: seen.bytes, Limit: j.o.MaxBytes, Damaged: seen.damaged}
+}
+
+// Ready is nil when Begin would take a request now, and else what it would
+// answer: a gateway that cannot write usage down says so to its balancer before
+// it says so to clients.
+func (j *Journal) Ready() error {
+	if err := j.admit(); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.refuse()
 }
 
 // Close syncs and lets the directory go. Entries still open are resolved as
@@ -291,6 +327,7 @@ func (j *Journal) release(done bool) {
 		os.Remove(j.spare.path)
 		j.spare = nil
 	}
+	j.objects.close()
 	j.lock.Close()
 }
 

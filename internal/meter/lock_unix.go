@@ -3,6 +3,8 @@
 package meter
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"syscall"
 )
@@ -14,6 +16,24 @@ func lockDir(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	return flock(f)
+}
+
+// lockExisting locks where nothing can be written.
+func lockExisting(path string) (*os.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return flock(f)
+}
+
+// readOnly reports that a file could not be made for want of permission.
+func readOnly(err error) bool {
+	return errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission)
+}
+
+func flock(f *os.File) (*os.File, error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
 		return nil, err

@@ -19,7 +19,11 @@ type rowsView struct {
 	rows []gatehouse.UsageRecord
 	keys map[gatehouse.ID]*gatehouse.Key
 	seen []store.UsageScan // of cells
+
+	floor time.Time
 }
+
+func (v *rowsView) UsageFloor() (time.Time, error) { return v.floor, nil }
 
 func (v *rowsView) Key(id gatehouse.ID) (*gatehouse.Key, error) {
 	if k := v.keys[id]; k != nil {

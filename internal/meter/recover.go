@@ -8,15 +8,42 @@ import (
 	"slices"
 )
 
-// recover finds the segments of earlier incarnations and makes a stream of
-// each. It returns the newest incarnation seen. Files that never took a header
-// (spares) and files of this format that do not check from their first byte on
-// hold nothing that anybody was promised; the former are removed, the latter
-// are put aside for a person to look at.
+// recover makes a stream of each earlier incarnation and returns the newest
+// one seen. Files that hold nothing that anybody was promised go out of the
+// way: spares and segments without a frame are removed, and those that do not
+// check from their first byte on are put aside for a person to look at.
 func (j *Journal) recover() (newest int64, err error) {
-	names, err := os.ReadDir(j.dir)
+	found, err := scanDir(j.dir)
 	if err != nil {
 		return 0, err
+	}
+	for _, path := range found.empty {
+		if err := os.Remove(path); err != nil {
+			return 0, err
+		}
+	}
+	for _, path := range found.foreign {
+		if err := os.Rename(path, path+damagedSuffix); err != nil {
+			return 0, err
+		}
+	}
+	j.old = found.streams
+	return found.newest, j.rememberObjects()
+}
+
+// scanned is what a journal's directory holds.
+type scanned struct {
+	streams []*stream // of dead incarnations, oldest first
+	newest  int64
+	empty   []string // segments that hold no record
+	foreign []string // segments that do not check from their first byte on
+}
+
+// scanDir looks at a directory and changes nothing in it.
+func scanDir(dir string) (out scanned, err error) {
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		return out, err
 	}
 	found := map[int64][]*span{}
 	for _, n := range names {
@@ -24,13 +51,17 @@ func (j *Journal) recover() (newest int64, err error) {
 		if !ok {
 			continue
 		}
-		newest = max(newest, incarnation)
-		path := filepath.Join(j.dir, n.Name())
-		sp, err := openSpan(path, incarnation, seq)
-		if err != nil {
-			return 0, err
-		}
-		if sp != nil {
+		out.newest = max(out.newest, incarnation)
+		path := filepath.Join(dir, n.Name())
+		sp, state, err := openSpan(path, incarnation, seq)
+		switch {
+		case err != nil:
+			return out, err
+		case state == frameEnd:
+			out.empty = append(out.empty, path)
+		case state == frameBad:
+			out.foreign = append(out.foreign, path)
+		default:
 			found[incarnation] = append(found[incarnation], sp)
 		}
 	}
@@ -38,38 +69,42 @@ func (j *Journal) recover() (newest int64, err error) {
 		slices.SortFunc(spans, func(a, b *span) int { return cmp.Compare(a.seq, b.seq) })
 		s := newStream(spans[0].gateway, incarnation)
 		s.spans, s.dead = spans, true
-		j.old = append(j.old, s)
+		out.streams = append(out.streams, s)
 	}
-	slices.SortFunc(j.old, func(a, b *stream) int { return cmp.Compare(a.incarnation, b.incarnation) })
-	return newest, j.rememberObjects()
+	slices.SortFunc(out.streams, func(a, b *stream) int { return cmp.Compare(a.incarnation, b.incarnation) })
+	return out, nil
 }
 
-// openSpan reads a segment's header. nil means that the file is out of the way.
-func openSpan(path string, incarnation, seq int64) (*span, error) {
+// openSpan reads a segment's beginning. frameEnd means that there is no frame,
+// or none but the header: a gateway that starts over and over with a full
+// journal must not fill it with these.
+func openSpan(path string, incarnation, seq int64) (*span, frameState, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer f.Close()
 	head := make([]byte, 128)
 	n, err := io.ReadFull(f, head)
 	if err != nil && err != io.ErrUnexpectedEOF && err != io.EOF {
-		return nil, err
+		return nil, 0, err
 	}
-	gateway, inc, base, ok := decodeSegment(head[:n])
-	if ok && inc == incarnation {
-		st, err := f.Stat()
-		if err != nil {
-			return nil, err
+	head = head[:n]
+	gateway, inc, base, ok := decodeSegment(head)
+	if !ok || inc != incarnation {
+		if slices.ContainsFunc(head, func(c byte) bool { return c != 0 }) {
+			return nil, frameBad, nil
 		}
-		return &span{seq: seq, path: path, base: base, limit: st.Size(), gateway: gateway}, nil
+		return nil, frameEnd, nil
 	}
-	for _, c := range head[:n] {
-		if c != 0 {
-			return nil, os.Rename(path, path+".damaged")
-		}
+	st, err := f.Stat()
+	if err != nil {
+		return nil, 0, err
 	}
-	return nil, os.Remove(path)
+	if _, _, next := parseFrame(head[segmentHead:], incarnation, base+int64(segmentHead)); next == frameEnd {
+		return nil, frameEnd, nil
+	}
+	return &span{seq: seq, path: path, base: base, limit: st.Size(), gateway: gateway}, frameGood, nil
 }
 
 // rememberObjects reads the old streams once for the objects in them, on

@@ -3,6 +3,7 @@ package meter
 import (
 	"context"
 	"log/slog"
+	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,13 +13,44 @@ import (
 
 // Batch is a run of a journal: the records and objects whose frames lie in
 // (From, To] of one incarnation's stream. Records are in the order of closing.
+//
+// Requests that a dead incarnation left open come in batches of their own, after
+// all others, and are counted from 1: behind a torn tail there is no telling
+// which offsets were handed out before it tore, so they cannot have any.
 type Batch struct {
 	Gateway     gatehouse.ID            `json:"gateway"`
 	Incarnation int64                   `json:"incarnation"`
 	From        int64                   `json:"from"`
 	To          int64                   `json:"to"`
+	Interrupted bool                    `json:"interrupted,omitempty"`
 	Records     []gatehouse.UsageRecord `json:"records,omitempty"`
+	Ends        []int64                 `json:"ends,omitempty"` // offset behind each record's close frame; none from old senders
 	Objects     []Object                `json:"objects,omitempty"`
+}
+
+func (b *Batch) add(r gatehouse.UsageRecord, end int64) {
+	b.Records, b.Ends = append(b.Records, r), append(b.Ends, end)
+}
+
+// stream numbers what the high-water mark counts.
+func (b *Batch) stream() int64 {
+	if b.Interrupted {
+		return -b.Incarnation
+	}
+	return b.Incarnation
+}
+
+// past is the batch without the records up to a mark. A reader that starts over
+// cuts its batches elsewhere, so the mark lies inside one; what is below it is
+// known even where its rows were dropped by retention since.
+func (b *Batch) past(mark int64) Batch {
+	out := *b
+	if len(b.Ends) != len(b.Records) {
+		return out
+	}
+	n := sort.Search(len(b.Ends), func(i int) bool { return b.Ends[i] > mark })
+	out.Records, out.Ends = b.Records[n:], b.Ends[n:]
+	return out
 }
 
 // Sink takes batches. nil means that the batch is durable there, whatever was
@@ -55,6 +87,8 @@ type Shipper struct {
 	held *Batch // read, and not acknowledged
 
 	failures atomic.Int64
+	failed   atomic.Int64
+	waits    atomic.Int64 // len(old)
 	rows     atomic.Int64
 	behind   atomic.Int64 // unix nanoseconds since when something waits; 0: nothing does
 }
@@ -68,18 +102,23 @@ func NewShipper(j *Journal, sink Sink, o ShipperOptions) *Shipper {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Shipper{j: j, sink: sink, o: o, old: j.old, live: newStream(j.o.Gateway, j.incarnation)}
+	s := &Shipper{j: j, sink: sink, o: o, old: j.old, live: newStream(j.o.Gateway, j.incarnation)}
+	s.waits.Store(int64(len(s.old)))
+	return s
 }
 
 // Run ships until ctx ends, and then returns nil. A sink that fails is tried
 // again, at first after 50 ms, later every 5 s: usage is never dropped.
 func (s *Shipper) Run(ctx context.Context) error {
-	wait := firstRetry
+	wait, alarmed := firstRetry, false
 	for ctx.Err() == nil {
 		more, err := s.round(ctx)
+		alarmed = s.alarm(alarmed)
 		switch {
 		case err != nil:
-			s.o.Log.Warn("usage not shipped", "error", err, "failures", s.failures.Load())
+			if n := s.failures.Load(); n&(n-1) == 0 { // a day of failures is no day of lines
+				s.o.Log.Warn("usage not shipped", "error", err, "failures", n)
+			}
 			pause(ctx, wait)
 			wait = min(2*wait, lastRetry)
 		case more:
@@ -92,6 +131,20 @@ func (s *Shipper) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// alarm says once that the journal fills up, while there is time to act, and
+// once that it has room again.
+func (s *Shipper) alarm(alarmed bool) bool {
+	seen, limit := s.j.room.look(), s.j.o.MaxBytes
+	full := limit > 0 && seen.bytes > limit/alarmShare
+	switch {
+	case full && !alarmed:
+		s.o.Log.Error("the usage journal fills up: at its limit requests are refused", "bytes", seen.bytes, "limit", limit)
+	case !full && alarmed:
+		s.o.Log.Info("the usage journal has room again", "bytes", seen.bytes, "limit", limit)
+	}
+	return full
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -115,7 +168,7 @@ func (s *Shipper) Drain(ctx context.Context) error {
 			return nil
 		}
 		if ctx.Err() != nil {
-			return gatehouse.Errorf(gatehouse.DeadlineExceeded, "usage is left to ship").Because(ctx.Err())
+			return s.left(ctx.Err())
 		}
 		if err == nil {
 			wait = firstRetry
@@ -124,6 +177,14 @@ func (s *Shipper) Drain(ctx context.Context) error {
 		pause(ctx, wait)
 		wait = min(2*wait, lastRetry)
 	}
+}
+
+// left says what a stop leaves behind, and how it gets home.
+func (s *Shipper) left(cause error) error {
+	l := s.Lag()
+	s.o.Log.Error("usage is left to ship: it goes with the next start, or with gatehouse journal ship",
+		"journal", s.j.dir, "bytes", l.Bytes, "incarnations", l.Incarnations, "waiting", l.Age.String())
+	return gatehouse.Errorf(gatehouse.DeadlineExceeded, "%d bytes of usage are left to ship, and %d earlier incarnations", l.Bytes, l.Incarnations).Because(cause)
 }
 
 // round ships at most one batch. more is false when nothing waits.
@@ -138,14 +199,14 @@ func (s *Shipper) round(ctx context.Context) (more bool, err error) {
 	}
 	if s.held == nil {
 		if s.held, err = st.read(s.o.BatchRows); err != nil {
-			s.failures.Add(1)
+			s.fail()
 			return false, ioError("the usage journal cannot be read", err)
 		}
 	}
 	if s.held != nil {
 		s.behind.CompareAndSwap(0, s.j.o.Now().UnixNano())
 		if err := s.sink.Ingest(ctx, *s.held); err != nil {
-			s.failures.Add(1)
+			s.fail()
 			return false, err
 		}
 		s.failures.Store(0)
@@ -155,7 +216,14 @@ func (s *Shipper) round(ctx context.Context) (more bool, err error) {
 	} else if st == s.live {
 		s.behind.Store(0)
 	}
-	return s.trim(st) || more, nil
+	more = s.trim(st) || more
+	s.waits.Store(int64(len(s.old)))
+	return more, nil
+}
+
+func (s *Shipper) fail() {
+	s.failures.Add(1)
+	s.failed.Add(1)
 }
 
 // trim deletes what st has had acknowledged: all that it read, since nothing
@@ -213,13 +281,14 @@ type Lag struct {
 	Bytes        int64         // synced in this incarnation and not acknowledged
 	Age          time.Duration // how long something has been waiting; 0 when nothing does
 	Failures     int64         // consecutive failed batches
+	Failed       int64         // all failed batches since the start
 	Incarnations int           // earlier incarnations with something left
 	Rows         int64         // shipped since the start
 }
 
 // Lag says how far shipping is behind, for metrics.
 func (s *Shipper) Lag() Lag {
-	l := Lag{Failures: s.failures.Load(), Rows: s.rows.Load()}
+	l := Lag{Failures: s.failures.Load(), Failed: s.failed.Load(), Rows: s.rows.Load(), Incarnations: int(s.waits.Load())}
 	if t := s.behind.Load(); t != 0 {
 		l.Age = s.j.o.Now().Sub(time.Unix(0, t))
 	}

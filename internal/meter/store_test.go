@@ -2,7 +2,12 @@ package meter
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -10,8 +15,11 @@ import (
 	"pgregory.net/rapid"
 
 	"gatehouse"
+	"gatehouse/internal/engine"
 	"gatehouse/internal/store"
+	"gatehouse/internal/store/postgres"
 	"gatehouse/internal/store/sqlite"
+	"gatehouse/internal/store/sqlstore"
 	"gatehouse/internal/store/storetest"
 )
 
@@ -27,25 +35,51 @@ func openStore(t testing.TB) store.Store {
 	return db
 }
 
+// engines opens a store on each engine: what counts usage must not depend on
+// which it is.
+func engines(t *testing.T, test func(t *testing.T, db store.Store)) {
+	t.Run("sqlite", func(t *testing.T) { test(t, openStore(t)) })
+	t.Run("postgres", func(t *testing.T) { test(t, openPostgres(t)) })
+}
+
+func openPostgres(t testing.TB) store.Store {
+	t.Helper()
+	admin, ctx := engine.Database(t), context.Background()
+	if err := postgres.Migrate(ctx, admin, "meter_test"); err != nil {
+		t.Fatal(err)
+	}
+	request := strings.Replace(admin, "postgres@", "meter_test@", 1)
+	db, err := postgres.Open(ctx, request, postgres.Options{Options: sqlstore.Options{Guard: storetest.NewGuard("meter")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
 // lossy is an ingest door whose commits are reported as lost now and then.
 type lossy struct {
 	store.Store
-	n int
+	n atomic.Int64
 }
 
 func (l *lossy) Ingest(ctx context.Context, f func(store.Ingest) error) error {
 	err := l.Store.Ingest(ctx, f)
-	if l.n++; l.n%5 == 0 && err == nil {
+	if l.n.Add(1)%5 == 0 && err == nil {
 		return gatehouse.Errorf(gatehouse.Unavailable, "the answer was lost")
 	}
 	return err
 }
 
 func TestJournalToStoreIsExactlyOnceOverCrashesAndLostAnswers(t *testing.T) {
-	db, dir := openStore(t), t.TempDir()
+	engines(t, exactlyOnce)
+}
+
+func exactlyOnce(t *testing.T, db store.Store) {
+	dir := t.TempDir()
 	sink := NewIngester(&lossy{Store: db})
 	want := map[gatehouse.ID]gatehouse.Outcome{}
-	ctx := t.Context()
+	ctx := store.System(t.Context())
 	for range 3 {
 		j := openJournal(t, dir, Options{})
 		s := NewShipper(j, sink, ShipperOptions{BatchRows: 7})
@@ -84,6 +118,68 @@ func TestJournalToStoreIsExactlyOnceOverCrashesAndLostAnswers(t *testing.T) {
 	}
 }
 
+// Gateways of several clusters ship to one store at once, each over starts of
+// its own, with answers lost on the way: each request has one row, which says
+// where it was served, and the sums agree with the rows.
+func TestGatewaysOfSeveralClustersShareAStore(t *testing.T) { engines(t, severalGateways) }
+
+func severalGateways(t *testing.T, db store.Store) {
+	const gateways, starts, requests = 4, 3, 60
+	sink := NewIngester(&lossy{Store: db})
+	type served struct {
+		gateway gatehouse.ID
+		cluster string
+	}
+	var mu sync.Mutex
+	want := map[gatehouse.ID]served{}
+	var wg sync.WaitGroup
+	day := time.Now().UTC().Truncate(24 * time.Hour)
+	for g := range gateways {
+		wg.Go(func() {
+			dir, s := t.TempDir(), served{fixedID(byte(100 + g)), fmt.Sprint("cluster-", g%2)}
+			for range starts {
+				j, err := Open(dir, Options{Gateway: s.gateway})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for range requests {
+					o := newOpen()
+					o.Cluster, o.Start = s.cluster, day.Add(time.Hour)
+					e := begin(t, j, o)
+					if err := e.Close(sampleClose()); err != nil {
+						t.Error(err)
+					}
+					mu.Lock()
+					want[o.ID] = s
+					mu.Unlock()
+				}
+				drain(t, NewShipper(j, sink, ShipperOptions{BatchRows: 9}))
+				j.Close()
+			}
+		})
+	}
+	wg.Wait()
+	got := map[gatehouse.ID]served{}
+	ctx := store.System(t.Context())
+	scan := store.UsageScan{Team: fixedID(2), Start: day, End: day.Add(24 * time.Hour)}
+	if err := db.View(ctx, func(v store.View) error {
+		return v.UsageRows(scan, func(r *gatehouse.UsageRecord) error {
+			got[r.ID] = served{r.Gateway, r.Cluster}
+			return nil
+		})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("%d rows of %d", len(got), len(want))
+	}
+	check, err := db.CheckUsage(ctx, day, false)
+	if err != nil || check.Rows != int64(len(want)) || len(check.Drifts) != 0 {
+		t.Errorf("%+v, %v", check, err)
+	}
+}
+
 // Analysis over the engine's rollups and rows agrees with brute force too.
 func TestAnalyzeOnTheEngineAgreesWithBruteForce(t *testing.T) {
 	db := openStore(t)
@@ -118,8 +214,11 @@ func TestAnalyzeOnTheEngineAgreesWithBruteForce(t *testing.T) {
 	})
 }
 
-func BenchmarkIngestSQLite(b *testing.B) {
-	g := NewIngester(openStore(b))
+func BenchmarkIngestSQLite(b *testing.B)   { benchmarkIngest(b, openStore(b)) }
+func BenchmarkIngestPostgres(b *testing.B) { benchmarkIngest(b, openPostgres(b)) }
+
+func benchmarkIngest(b *testing.B, db store.Store) {
+	g := NewIngester(db)
 	start, at := time.Now(), int64(0)
 	open, cl := sampleOpen(), sampleClose()
 	for b.Loop() {

@@ -52,6 +52,8 @@ type stream struct {
 	lost   []gatehouse.ID // interrupted requests not handed out yet, in order of opening
 	ended  bool
 	offset int64 // end of what was handed out
+
+	resolved int64 // interrupted requests handed out
 }
 
 func newStream(gateway gatehouse.ID, incarnation int64) *stream {
@@ -73,10 +75,11 @@ func (s *stream) read(limit int) (*Batch, error) {
 			break
 		}
 	}
-	if s.dead && s.at >= len(s.spans) {
-		s.interrupt(b, limit)
+	b.To = s.offset
+	if s.dead && s.at >= len(s.spans) && len(b.Records)+len(b.Objects) == 0 {
+		b = s.interrupt(limit)
 	}
-	if b.To = s.offset; len(b.Records)+len(b.Objects) == 0 {
+	if len(b.Records)+len(b.Objects) == 0 {
 		return nil, nil
 	}
 	return b, nil
@@ -100,9 +103,9 @@ func (s *stream) step(b *Batch) (more bool, err error) {
 		return s.finish(sp, state), nil
 	}
 	size := int64(frameHeader + len(payload))
+	s.offset = sp.base + s.pos + size
 	s.take(b, typ, payload, sp.base+s.pos)
 	s.buf, s.pos = s.buf[size:], s.pos+size
-	s.offset = sp.base + s.pos
 	return true, nil
 }
 
@@ -200,13 +203,11 @@ func (s *stream) takeClose(b *Batch, payload string) {
 	}
 	delete(s.opens, id)
 	o := decodeOpen(p.open)
-	b.Records = append(b.Records, join(s.gateway, &o, &c))
+	b.add(join(s.gateway, &o, &c), s.offset)
 }
 
-// interrupt hands out what a dead incarnation left open. Each such record gets
-// an offset of its own behind the last frame, so that the high-water mark
-// counts them too.
-func (s *stream) interrupt(b *Batch, limit int) {
+// interrupt hands out what a dead incarnation left open.
+func (s *stream) interrupt(limit int) *Batch {
 	if !s.ended {
 		s.ended = true
 		for id := range s.opens {
@@ -214,14 +215,17 @@ func (s *stream) interrupt(b *Batch, limit int) {
 		}
 		slices.SortFunc(s.lost, func(x, y gatehouse.ID) int { return cmp.Compare(s.opens[x].at, s.opens[y].at) })
 	}
+	b := &Batch{Gateway: s.gateway, Incarnation: s.incarnation, From: s.resolved, Interrupted: true}
 	for len(s.lost) > 0 && len(b.Records) < limit {
 		p := s.opens[s.lost[0]]
 		o := decodeOpen(p.open)
-		b.Records = append(b.Records, interrupted(s.gateway, &o, p.output, s.last))
+		s.resolved++
+		b.add(interrupted(s.gateway, &o, p.output, s.last), s.resolved)
 		delete(s.opens, s.lost[0])
 		s.lost = s.lost[1:]
-		s.offset++
 	}
+	b.To = s.resolved
+	return b
 }
 
 // passed counts the spans at the beginning that are wholly acknowledged, and
@@ -264,7 +268,7 @@ func (s *stream) drop(n int) error {
 	for _, sp := range s.spans[:n] {
 		var err error
 		if sp.damaged {
-			err = os.Rename(sp.path, sp.path+".damaged")
+			err = os.Rename(sp.path, sp.path+damagedSuffix)
 		} else {
 			err = os.Remove(sp.path)
 		}

@@ -58,7 +58,7 @@ func (j *Journal) makeSpare() error {
 	j.nextSeq++
 	j.mu.Unlock()
 	path := filepath.Join(j.dir, segmentName(j.incarnation, seq))
-	f, err := j.o.create(path, j.o.SegmentSize)
+	f, err := j.room.open(path, j.o.SegmentSize)
 	if err != nil {
 		return err
 	}
@@ -302,9 +302,10 @@ func (j *Journal) admit() error {
 }
 
 // full reports that the rest of the last segment is kept for requests that
-// already began. Needs mu.
+// already began. At the limit on disk that is all of it: else a gateway that
+// starts over and over would take half a segment more each time. Needs mu.
 func (j *Journal) full() bool {
-	return j.spare == nil && j.segs[len(j.segs)-1].end() > j.o.SegmentSize/2
+	return j.spare == nil && (j.room.refused.Load() || j.segs[len(j.segs)-1].end() > j.o.SegmentSize/2)
 }
 
 // refuse is the reason not to begin a request. Needs mu.

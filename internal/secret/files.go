@@ -3,13 +3,16 @@ package secret
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"gatehouse"
@@ -39,25 +42,114 @@ func fileNames() []string { return []string{masterFile, macFile, signingFile, pa
 // Open loads the secrets of dir. It fails when one is missing, short,
 // predictable or readable by others, and says which file and what to do.
 func Open(dir string) (*Keys, error) {
-	root, err := os.OpenRoot(dir)
+	r, err := read(dir)
 	if err != nil {
 		return nil, unusable(err)
 	}
-	defer root.Close()
-	if err := checkDir(root, dir); err != nil {
-		return nil, unusable(err)
+	k := &Keys{dir: dir}
+	k.ring.Store(r)
+	return k, nil
+}
+
+// Reload reads the directory again and, when what is there is sound, uses that
+// from now on; changed says whether it differs. Before it does, while what is in
+// use still is, it calls before with the chain of signing keys: the log must
+// know a key before anything is signed with it. On an error everything stays as
+// it was: a rotation that went wrong must not stop who is serving.
+func (k *Keys) Reload(before func(chain []gatehouse.Succession) error) (changed bool, err error) {
+	r, err := read(k.dir)
+	if err != nil {
+		return false, unusable(err)
 	}
-	raw := make(map[string][]byte)
-	var bad []error
-	for _, name := range fileNames() {
-		if raw[name], err = load(root, name); err != nil {
-			bad = append(bad, fmt.Errorf("%s: %w", filepath.Join(dir, name), err))
+	if r.same(k.ring.Load()) {
+		return false, nil
+	}
+	if before != nil {
+		if err := before(r.chain); err != nil {
+			return false, err
 		}
 	}
-	if err := errors.Join(bad...); err != nil {
-		return nil, unusable(err)
+	k.ring.Store(r)
+	return true, nil
+}
+
+// Rotating reports whether some secret has more than one generation.
+func (k *Keys) Rotating() bool {
+	r := k.ring.Load()
+	return len(r.seal) > 1 || len(r.macs) > 1 || len(r.signing) > 1 || len(r.page) > 1
+}
+
+// Held names the generations in use, all of them in their order: two processes
+// with the same name open and write the same.
+func (k *Keys) Held() string {
+	r := k.ring.Load()
+	sum := sha256.New()
+	fmt.Fprintln(sum, r.held, r.chain)
+	return hex.EncodeToString(sum.Sum(nil)[:8])
+}
+
+// readAttempts is how often a directory is read when files vanish meanwhile: a
+// rotation renames them.
+const readAttempts = 3
+
+func read(dir string) (r *ring, err error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
 	}
-	return build(raw)
+	defer root.Close()
+	if err := checkDir(root, dir); err != nil {
+		return nil, err
+	}
+	for range readAttempts {
+		var moved bool
+		if r, moved, err = readOnce(root, dir); !moved {
+			break
+		}
+	}
+	return r, err
+}
+
+// readOnce reads every generation of every secret. moved says that a file that
+// was listed is not there any more.
+func readOnce(root *os.Root, dir string) (r *ring, moved bool, err error) {
+	files := make(map[string]generations)
+	var bad []error
+	for _, name := range fileNames() {
+		list, err := held(root, name)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, file := range list {
+			content, err := load(root, file)
+			if err != nil {
+				moved = moved || file != name && errors.Is(err, errMissing)
+				bad = append(bad, fmt.Errorf("%s: %w", filepath.Join(dir, file), err))
+				continue
+			}
+			if !slices.ContainsFunc(files[name], func(g []byte) bool { return bytes.Equal(g, content) }) {
+				files[name] = append(files[name], content)
+			}
+		}
+	}
+	chain, err := loadChain(root)
+	if err != nil {
+		bad = append(bad, fmt.Errorf("%s: %w", filepath.Join(dir, chainFile), err))
+	}
+	if err := errors.Join(bad...); err != nil {
+		return nil, moved, err
+	}
+	if r, err = newRing(files, chain); err != nil {
+		return nil, false, err
+	}
+	kept, err := load(root, anchorFile)
+	switch {
+	case err == nil:
+		r.anchor = newMACKey(kept)
+	case !errors.Is(err, errMissing):
+		return nil, false, fmt.Errorf("%s: %w", filepath.Join(dir, anchorFile), err)
+	}
+	return r, false, nil
 }
 
 // Create makes the secrets of a new installation in dir, which may exist, and
@@ -124,9 +216,7 @@ func complete(root *os.Root) error {
 		if _, err := root.Lstat(name); err == nil {
 			continue
 		}
-		var secret [minSecret]byte
-		rand.Read(secret[:])
-		if err := write(root, name, []byte(base64.StdEncoding.EncodeToString(secret[:])+"\n")); err != nil {
+		if err := write(root, name, fresh()); err != nil {
 			return err
 		}
 	}
@@ -139,6 +229,13 @@ func complete(root *os.Root) error {
 		return err
 	}
 	return syncDir(root)
+}
+
+// fresh is the content of a new secret's file.
+func fresh() []byte {
+	var secret [minSecret]byte
+	rand.Read(secret[:])
+	return []byte(base64.StdEncoding.EncodeToString(secret[:]) + "\n")
 }
 
 // write makes a file whole or not at all: synced under another name, then renamed.
@@ -175,11 +272,13 @@ func checkDir(root *os.Root, dir string) error {
 	return nil
 }
 
+var errMissing = errors.New("missing: restore it from the backup of the secrets; it cannot be made again")
+
 // load reads one secret and judges it. Its errors never quote the content.
 func load(root *os.Root, name string) ([]byte, error) {
 	f, err := root.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.New("missing: restore it from the backup of the secrets; it cannot be made again")
+		return nil, errMissing
 	}
 	if err != nil {
 		return nil, err

@@ -11,10 +11,14 @@
 // Each file is one line of base64 that decodes to at least 32 bytes. The bytes
 // are never used as they are: HKDF derives from them one key per purpose, so
 // that two uses of one file cannot be played against each other.
+//
+// A secret has generations while it is being rotated (see rotate.go). One is
+// written with; the others beside it, NAME.next and NAME.1 and so on, only
+// open what was written with them.
 package secret
 
 import (
-	"crypto/ed25519"
+	"bytes"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -22,10 +26,10 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"hash"
 	"io"
 	"log/slog"
-	"sync"
+	"maps"
+	"sync/atomic"
 
 	"github.com/tink-crypto/tink-go/v2/aead/aesgcm"
 	"github.com/tink-crypto/tink-go/v2/insecuresecretdataaccess"
@@ -38,48 +42,8 @@ import (
 // Keys are the installation's secrets, ready for use. They are safe for
 // concurrent use and cannot be printed: every formatting door redacts.
 type Keys struct {
-	seal         tink.AEAD
-	page         tink.AEAD
-	replay       []byte // salt of the keys made from callers' tokens
-	signing      ed25519.PrivateKey
-	macs         sync.Pool // of *macState
-	fingerprints map[string]string
-}
-
-// macState is what one MAC needs; pooled, because keying an HMAC costs two
-// blocks and an allocation, and every row that is read needs one.
-type macState struct {
-	h     hash.Hash
-	frame []byte
-}
-
-// build derives every key from the contents of the files, by file name.
-func build(raw map[string][]byte) (*Keys, error) {
-	k := &Keys{fingerprints: make(map[string]string, len(raw))}
-	for name, secret := range raw {
-		k.fingerprints[name] = fingerprint(name, secret)
-	}
-	var err error
-	if k.seal, err = newAEAD(raw[masterFile], "seal"); err != nil {
-		return nil, err
-	}
-	if k.page, err = newAEAD(raw[pageFile], "page"); err != nil {
-		return nil, err
-	}
-	if k.replay, err = derive(raw[masterFile], "replay"); err != nil {
-		return nil, err
-	}
-	seed, err := derive(raw[signingFile], "sign")
-	if err != nil {
-		return nil, err
-	}
-	k.signing = ed25519.NewKeyFromSeed(seed)
-	mac, err := derive(raw[macFile], "mac")
-	if err != nil {
-		return nil, err
-	}
-	k.macs.New = func() any { return &macState{h: hmac.New(sha256.New, mac)} }
-	return k, nil
+	dir  string
+	ring atomic.Pointer[ring] // replaced whole by Reload
 }
 
 // derive is the one way from a file's bytes to a key.
@@ -97,57 +61,56 @@ func fingerprint(name string, secret []byte) string {
 // newAEAD is AES-256-GCM in Tink's framing: a version byte and four bytes that
 // name the key stand before the nonce, so that a later version can hold two
 // keys and tell which one a value is sealed under.
-func newAEAD(secret []byte, purpose string) (tink.AEAD, error) {
+// The prefix is those five bytes.
+func newAEAD(secret []byte, purpose string) (a tink.AEAD, prefix []byte, err error) {
 	raw, err := derive(secret, purpose)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	params, err := aesgcm.NewParameters(aesgcm.ParametersOpts{
 		KeySizeInBytes: 32, IVSizeInBytes: 12, TagSizeInBytes: 16, Variant: aesgcm.VariantTink,
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	sum := sha256.Sum256(raw)
 	// Tink does not take 0 for the name of a key.
 	id := binary.BigEndian.Uint32(sum[:4]) | 1
 	key, err := aesgcm.NewKey(secretdata.NewBytesFromData(raw, insecuresecretdataaccess.Token{}), id, params)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return aesgcm.NewAEAD(key)
+	a, err = aesgcm.NewAEAD(key)
+	return a, key.OutputPrefix(), err
 }
 
-// Fingerprints identifies each secret by its file's name. They are kept in the
-// database, so that a node with other secrets refuses to start instead of
-// finding every row forged.
-func (k *Keys) Fingerprints() map[string]string {
-	out := make(map[string]string, len(k.fingerprints))
-	for name, f := range k.fingerprints {
-		out[name] = f
-	}
-	return out
-}
+// Fingerprints identifies each secret that is written with by its file's name.
+// They tell one installation's secrets from another's, as in a backup.
+func (k *Keys) Fingerprints() map[string]string { return maps.Clone(k.ring.Load().fingerprints) }
 
 // Seal encrypts plain for one place. Only Open with the same where opens it.
 func (k *Keys) Seal(where string, plain []byte) ([]byte, error) {
-	return sealed(k.seal.Encrypt(plain, []byte(where)))
+	return sealed(k.ring.Load().seal[0].Encrypt(plain, []byte(where)))
 }
 
 // Open inverts Seal. It fails with gatehouse.Internal when the value was
 // altered, was sealed for another place, or under other secrets.
 func (k *Keys) Open(where string, sealed []byte) ([]byte, error) {
-	plain, err := k.seal.Decrypt(sealed, []byte(where))
+	plain, err := k.ring.Load().seal.open(sealed, []byte(where))
 	if err != nil {
 		return nil, gatehouse.Errorf(gatehouse.Internal, "a sealed value does not open in its place").Because(err)
 	}
 	return plain, nil
 }
 
+// Current reports whether a sealed value names the generation that Seal writes
+// with. It proves nothing about the value.
+func (k *Keys) Current(sealed []byte) bool { return bytes.HasPrefix(sealed, k.ring.Load().sealPrefix) }
+
 // SealPage makes a page token that only this installation can read and that is
 // good only for where: the list, its team and its filter.
 func (k *Keys) SealPage(where string, plain []byte) (string, error) {
-	b, err := sealed(k.page.Encrypt(plain, []byte(where)))
+	b, err := sealed(k.ring.Load().page[0].Encrypt(plain, []byte(where)))
 	return base64.RawURLEncoding.EncodeToString(b), err
 }
 
@@ -158,7 +121,7 @@ func (k *Keys) OpenPage(where, token string) ([]byte, error) {
 	// several spellings.
 	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
 	if err == nil {
-		b, err = k.page.Decrypt(b, []byte(where))
+		b, err = k.ring.Load().page.open(b, []byte(where))
 	}
 	if err != nil {
 		return nil, gatehouse.Errorf(gatehouse.InvalidArgument, "the page token is not one of this list").Because(err)
@@ -170,7 +133,7 @@ func (k *Keys) OpenPage(where, token string) ([]byte, error) {
 // the caller that got it, under the same idempotency key, and to nobody else:
 // the key is made from the token itself, which the installation does not keep.
 func (k *Keys) SealUnder(token gatehouse.Token, key string, plain []byte) ([]byte, error) {
-	a, err := k.under(token, key)
+	a, err := under(token, key, k.ring.Load().replay[0])
 	if err != nil {
 		return nil, err
 	}
@@ -179,40 +142,50 @@ func (k *Keys) SealUnder(token gatehouse.Token, key string, plain []byte) ([]byt
 
 // OpenUnder inverts SealUnder.
 func (k *Keys) OpenUnder(token gatehouse.Token, key string, sealed []byte) ([]byte, error) {
-	a, err := k.under(token, key)
-	if err != nil {
-		return nil, err
+	var problem error
+	for _, salt := range k.ring.Load().replay {
+		a, err := under(token, key, salt)
+		if err != nil {
+			return nil, err
+		}
+		plain, err := a.Decrypt(sealed, nil)
+		if err == nil {
+			return plain, nil
+		}
+		problem = err
 	}
-	plain, err := a.Decrypt(sealed, nil)
-	if err != nil {
-		return nil, gatehouse.Errorf(gatehouse.Internal, "a kept reply does not open for this caller").Because(err)
-	}
-	return plain, nil
+	return nil, gatehouse.Errorf(gatehouse.Internal, "a kept reply does not open for this caller").Because(problem)
 }
 
 // under needs both the caller's token and the installation's secret: a thief
 // of the database who also found an old token opens nothing.
-func (k *Keys) under(token gatehouse.Token, key string) (tink.AEAD, error) {
+func under(token gatehouse.Token, key string, salt []byte) (tink.AEAD, error) {
 	ikm, err := token.Derive("gatehouse replay v1")
 	if err != nil {
 		return nil, err
 	}
 	// The two parts have fixed length, so their concatenation is unambiguous.
-	return newAEAD(append(ikm, k.replay...), "replay "+key)
+	a, _, err := newAEAD(append(ikm, salt...), "replay "+key)
+	return a, err
 }
 
 // MAC authenticates data in its place: 32 bytes. The length of where is part
 // of what is authenticated; without it the border between the two could move.
-func (k *Keys) MAC(where string, data []byte) []byte {
-	m := k.macs.Get().(*macState)
-	m.h.Reset()
-	m.frame = binary.BigEndian.AppendUint64(m.frame[:0], uint64(len(where)))
-	m.frame = append(m.frame, where...)
-	m.h.Write(m.frame)
-	m.h.Write(data)
-	out := m.h.Sum(nil)
-	k.macs.Put(m)
-	return out
+func (k *Keys) MAC(where string, data []byte) []byte { return k.ring.Load().macs[0].sum(where, data) }
+
+// Anchor is 32 bytes for data in its place that no rotation changes. It is for
+// ids that must be found again, not for proving anything.
+func (k *Keys) Anchor(where string, data []byte) []byte { return k.ring.Load().anchor.sum(where, data) }
+
+// CheckMAC reports whether mac is what MAC made of data in its place, under
+// any generation, and whether it is the one that MAC makes today.
+func (k *Keys) CheckMAC(where string, data, mac []byte) (ok, current bool) {
+	for i, m := range k.ring.Load().macs {
+		if hmac.Equal(mac, m.sum(where, data)) {
+			return true, i == 0
+		}
+	}
+	return false, false
 }
 
 // Commit is a commitment to a personal value: it shows nothing of the value

@@ -21,15 +21,17 @@ import (
 // fixed are keys of known secrets, for vectors.
 func fixed(t testing.TB) *Keys {
 	t.Helper()
-	raw := make(map[string][]byte)
+	files := make(map[string]generations)
 	for i, name := range fileNames() {
 		sum := sha256.Sum256([]byte{byte(i)})
-		raw[name] = sum[:]
+		files[name] = generations{sum[:]}
 	}
-	k, err := build(raw)
+	r, err := newRing(files, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	k := &Keys{}
+	k.ring.Store(r)
 	return k
 }
 
@@ -73,7 +75,7 @@ func TestFormatOfSealedValuesStays(t *testing.T) {
 		hex  string
 	}{
 		"value": {func(b []byte) ([]byte, error) { return k.Open("api_keys/1/digest", b) }, goldenSealed},
-		"page":  {func(b []byte) ([]byte, error) { return k.page.Decrypt(b, []byte("keys/1")) }, goldenPage},
+		"page":  {func(b []byte) ([]byte, error) { return k.ring.Load().page.open(b, []byte("keys/1")) }, goldenPage},
 	} {
 		b, err := hex.DecodeString(c.hex)
 		if err != nil {
@@ -161,7 +163,7 @@ func TestPageTokensAreGoodForTheirListOnly(t *testing.T) {
 	}
 	// A value sealed for the database is no page token, whatever its place.
 	s, _ := k.Seal("keys/team-1", []byte("x"))
-	if _, err := k.page.Decrypt(s, []byte("keys/team-1")); err == nil {
+	if _, err := k.ring.Load().page.open(s, []byte("keys/team-1")); err == nil {
 		t.Error("one key for two purposes")
 	}
 }
@@ -204,7 +206,7 @@ func TestASignatureIsGoodForOneKindOfThing(t *testing.T) {
 	if VerifyBatch(k.Public(), []byte("batch 2"), sig) || VerifyBatch(k.Public(), msg, sig[1:]) || VerifyBatch(nil, msg, sig) {
 		t.Error("a bad one was taken")
 	}
-	if VerifyBatch(k.Public(), msg, ed25519.Sign(k.signing, msg)) {
+	if VerifyBatch(k.Public(), msg, ed25519.Sign(k.ring.Load().signing[0], msg)) {
 		t.Error("a signature without its domain was taken")
 	}
 	var h [32]byte
@@ -250,8 +252,8 @@ func TestSecretsCannotBePrinted(t *testing.T) {
 		t.Fatal(err)
 	}
 	out.Write(b)
-	seed := k.signing.Seed()
-	for _, secret := range []string{string(seed), hex.EncodeToString(seed[:6]), fmt.Sprint(seed[:6])[1:12], string(k.replay), hex.EncodeToString(k.replay[:6])} {
+	seed := k.ring.Load().signing[0].Seed()
+	for _, secret := range []string{string(seed), hex.EncodeToString(seed[:6]), fmt.Sprint(seed[:6])[1:12], string(k.ring.Load().replay[0]), hex.EncodeToString(k.ring.Load().replay[0][:6])} {
 		if strings.Contains(out.String(), secret) {
 			t.Errorf("printed a secret: %s", out.String())
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/knadh/koanf/v2"
 
 	"gatehouse"
+	"gatehouse/internal/meter"
 )
 
 // Config is everything an operator can say. A file (YAML), the environment
@@ -48,6 +49,8 @@ type Config struct {
 	Gateway       GatewayConfig    `koanf:"gateway"`
 	Management    ManagementConfig `koanf:"management"`
 	Metrics       MetricsConfig    `koanf:"metrics"`
+	Telemetry     TelemetryConfig  `koanf:"telemetry"`
+	Usage         UsageConfig      `koanf:"usage"`
 	Upstreams     []UpstreamConfig `koanf:"upstreams"`
 	Models        []ModelConfig    `koanf:"models"`
 	Aliases       []AliasConfig    `koanf:"aliases"`
@@ -69,6 +72,15 @@ type GatewayConfig struct {
 	MaxBody        int64    `koanf:"max_body_bytes"`
 	MaxBodies      int64    `koanf:"max_bodies_bytes"` // all bodies in flight together
 	TrustedProxies []string `koanf:"trusted_proxies"`  // CIDRs whose X-Forwarded-For is believed
+	// What the usage journal may take of the disk, and must leave free. Beyond
+	// either, requests are refused rather than served unmetered.
+	JournalMax  int64 `koanf:"journal_max_bytes"`
+	JournalFree int64 `koanf:"journal_min_free_bytes"`
+}
+
+// UsageConfig shapes what is kept of usage.
+type UsageConfig struct {
+	Retention time.Duration `koanf:"retention"` // of raw rows; rollups stay; zero keeps all
 }
 
 // ManagementConfig shapes the management plane.
@@ -99,6 +111,14 @@ type UpstreamConfig struct {
 	AskUsage       *bool         `koanf:"ask_usage"`
 	HeaderTimeout  time.Duration `koanf:"header_timeout"`
 	IdleTimeout    time.Duration `koanf:"idle_timeout"`
+	Limits         LimitsConfig  `koanf:"limits"` // of what all gateways send it together
+}
+
+// LimitsConfig are limits; 0 is none.
+type LimitsConfig struct {
+	QPS int32 `koanf:"qps"` // requests in any second
+	QPM int32 `koanf:"qpm"` // requests in any minute
+	TPM int64 `koanf:"tpm"` // tokens in a minute
 }
 
 // ServeConfig is one model of an upstream.
@@ -118,6 +138,7 @@ type ModelConfig struct {
 	ContextLength int64    `koanf:"context_length"`
 	Input         []string `koanf:"input"`
 	Output        []string `koanf:"output"`
+	Clusters      []string `koanf:"clusters"` // whose gateways serve it; all unless said
 }
 
 // AliasConfig declares an alias.
@@ -150,7 +171,7 @@ func Defaults() Config {
 	return Config{
 		Role: "all", Cluster: "local", Brand: gatehouse.DefaultBrand,
 		Log:        LogConfig{Level: "info", Format: "json"},
-		Gateway:    GatewayConfig{Listen: "127.0.0.1:8080", Errors: "xai", Durability: "batched", MaxBody: 64 << 20, MaxBodies: 512 << 20},
+		Gateway:    GatewayConfig{Listen: "127.0.0.1:8080", Errors: "xai", Durability: "batched", MaxBody: 64 << 20, MaxBodies: 512 << 20, JournalMax: meter.DefaultMaxBytes, JournalFree: meter.DefaultMinFree},
 		Management: ManagementConfig{Listen: "127.0.0.1:8090", Rate: 50},
 		Metrics:    MetricsConfig{Listen: "127.0.0.1:9090"},
 	}
@@ -168,7 +189,10 @@ func Load(file string, environ func() []string) (Config, error) {
 			return cfg, fmt.Errorf("configuration %s: %w", file, err)
 		}
 	}
-	if err := k.Load(env.Provider(".", env.Opt{Prefix: "GATEHOUSE_", TransformFunc: fromEnv, EnvironFunc: environ}), nil); err != nil {
+	if err := checkNames(environ()); err != nil {
+		return cfg, err
+	}
+	if err := k.Load(env.Provider(".", env.Opt{Prefix: envPrefix, TransformFunc: fromEnv, EnvironFunc: environ}), nil); err != nil {
 		return cfg, fmt.Errorf("configuration from the environment: %w", err)
 	}
 	err := k.UnmarshalWithConf("", &cfg, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
@@ -204,7 +228,7 @@ func (c *Config) readSecrets() error {
 }
 
 // fromEnv maps GATEHOUSE_GATEWAY_LISTEN to gateway.listen, for the members that
-// Config has. Other names, such as those that clients read, are left alone.
+// Config has; [checkNames] has refused what nobody knows.
 func fromEnv(name, value string) (string, any) {
 	path, known := envPaths(reflect.TypeFor[Config](), "", "GATEHOUSE")[name]
 	if !known {
@@ -266,6 +290,12 @@ func (c *Config) Check() error {
 	if c.Gateway.Durability != "batched" && c.Gateway.Durability != "per_request" {
 		bad("gateway.durability: must be batched or per_request")
 	}
+	if c.Usage.Retention != 0 && c.Usage.Retention < 48*time.Hour {
+		bad("usage.retention: must be at least 48h, or 0 to keep all")
+	}
+	if c.Gateway.JournalMax < 0 || c.Gateway.JournalFree < 0 {
+		bad("gateway.journal_max_bytes and gateway.journal_min_free_bytes: must not be negative")
+	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		bad("tls_cert and tls_key: both or neither")
 	}
@@ -284,6 +314,9 @@ func (c *Config) Check() error {
 		if _, err := netip.ParsePrefix(s); err != nil {
 			bad("gateway.trusted_proxies: %q is not a CIDR such as 10.0.0.0/8", s)
 		}
+	}
+	if err := c.Telemetry.OTLP.check(); err != nil {
+		problems = append(problems, err)
 	}
 	if _, err := c.Declaration(); err != nil {
 		problems = append(problems, err)

@@ -24,20 +24,44 @@ func (p *program) controlPlane(ctx context.Context, registry prometheus.Register
 	if err := p.settle(ctx); err != nil {
 		return nil, err
 	}
+	var err error
+	if p.node, err = gatewayID(p.cfg.Data); err != nil {
+		return nil, err
+	}
 	p.loop("checkpoints", p.checkpoints)
-	p.loop("trimming", p.trim)
-	source := feed.NewSource(feed.SourceConfig{Store: p.store, Sign: p.keys.SignBatch, Now: p.now, Log: p.log})
+	p.job("trimming", trimEvery, func(ctx context.Context) error {
+		return p.store.Work(ctx, func(w store.Work) error { return w.Trim(p.now().Add(-changeAge)) })
+	})
+	if p.cfg.Usage.Retention > 0 {
+		p.job("retention", retainEvery, p.dropOldUsage)
+	}
+	p.loop("secrets", p.followSecrets)
+	if f, ok := p.store.(*freezer); ok {
+		p.loop("freeze", f.follow)
+	}
+	source := feed.NewSource(feed.SourceConfig{Store: p.store, Sign: p.keys.SignBatch, Now: p.now, Log: p.log,
+		Verifiers: p.keys.PublicKeys, Rebury: p.service.Rebury})
 	p.later("feed", func(context.Context) error { source.Close(); return nil })
+	ingest := &countingSink{Sink: meter.NewIngester(p.store)}
+	if err := p.readControl(registry, ingest); err != nil {
+		return nil, err
+	}
+	limits, err := p.shared()
+	if err != nil {
+		return nil, err
+	}
+	if limits == nil {
+		limits = p.newSole()
+	}
+	alone, err := p.alone(ctx)
+	if err != nil {
+		return nil, err
+	}
 	up := &uplink{
-		feed: source, sink: meter.NewIngester(p.store), lookup: p.object, touch: p.touch, verify: p.verifyBatch,
+		limits: limits, alone: alone, gateway: p.node, feed: source, sink: ingest, lookup: p.object, touch: p.touch, verify: p.verifyBatch,
 		cluster: p.cfg.Cluster, brand: p.cfg.Brand,
 	}
-	if p.cfg.Role == RoleControl {
-		return up, nil
-	}
-	var err error
-	up.gateway, err = gatewayID(p.cfg.Data)
-	return up, err
+	return up, nil
 }
 
 // settle makes what a first start makes, and what the configuration declares.
@@ -98,19 +122,38 @@ const (
 	changeAge = 7 * 24 * time.Hour
 )
 
-func (p *program) trim(ctx context.Context) {
-	tick := time.NewTicker(trimEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if err := p.store.Work(ctx, func(w store.Work) error { return w.Trim(p.now().Add(-changeAge)) }); err != nil {
-				p.log.Error("trimming failed", "err", err)
+// job runs f at intervals on one of the nodes that share the database.
+func (p *program) job(name string, interval time.Duration, f func(context.Context) error) {
+	p.loop(name, func(ctx context.Context) {
+		ctx = store.System(ctx)
+		tick := time.NewTicker(interval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if err := p.mine(ctx, name, interval, f); err != nil && ctx.Err() == nil {
+				p.log.Error("a job failed", "job", name, "err", err)
 			}
 		}
+	})
+}
+
+// mine runs f when the job is this node's turn. The turn outlasts one interval,
+// so that another node steps in when this one is gone.
+func (p *program) mine(ctx context.Context, name string, interval time.Duration, f func(context.Context) error) error {
+	var mine bool
+	err := p.store.Work(ctx, func(w store.Work) (err error) {
+		now := p.now()
+		mine, err = w.Lease(name, p.node.String(), now, now.Add(interval+interval/2))
+		return err
+	})
+	if err != nil || !mine {
+		return err
 	}
+	return f(ctx)
 }
 
 func (p *program) managementPlane() http.Handler {
@@ -121,7 +164,7 @@ func (p *program) managementPlane() http.Handler {
 // object finds who owns an id that an upstream handed out, once the journal no
 // longer knows.
 func (p *program) object(ctx context.Context, id string) (o meter.Object, err error) {
-	err = p.store.View(ctx, func(v store.View) error {
+	err = p.store.View(store.System(ctx), func(v store.View) error {
 		o, err = v.Object(id)
 		return err
 	})
@@ -130,5 +173,5 @@ func (p *program) object(ctx context.Context, id string) (o meter.Object, err er
 
 // touch writes down when keys were last used.
 func (p *program) touch(ctx context.Context, uses []store.LastUse) error {
-	return p.store.Work(ctx, func(w store.Work) error { return w.TouchKeys(uses) })
+	return p.store.Work(store.System(ctx), func(w store.Work) error { return w.TouchKeys(uses) })
 }

@@ -26,8 +26,13 @@ type uplink struct {
 	lookup func(ctx context.Context, id string) (meter.Object, error)
 	touch  func(ctx context.Context, uses []store.LastUse) error
 	verify func(msg, sig []byte) bool
+	// Over a network alone:
+	verifiers func([][]byte) error // control changes the keys that it signs by
+	unseal    feed.Unseal          // what is sealed to this gateway
 
-	gateway gatehouse.ID // who this gateway is
+	limits  limit.Authority // who shares limits out
+	alone   bool            // and nobody else serves yet
+	gateway gatehouse.ID    // who this gateway is
 	cluster string
 	brand   string
 }
@@ -36,16 +41,19 @@ type uplink struct {
 // the gateway on top.
 func (p *program) dataPlane(up *uplink, registry prometheus.Registerer) (*gateway.Gateway, error) {
 	replica := feed.NewReplica(up.cluster)
+	if up.unseal != nil {
+		replica = feed.NewMemberReplica(up.cluster, up.unseal)
+	}
 	p.follower = feed.NewFollower(feed.FollowerConfig{
 		Feed: up.feed, Replica: replica, Gateway: up.gateway, Cluster: up.cluster, Version: p.proc.Version,
-		Verify: up.verify, Now: p.now, Log: p.log,
+		Verify: up.verify, OnVerifiers: up.verifiers, Archive: p.archive(up, replica), Now: p.now, Log: p.log,
 	})
 	p.loop("follower", p.follower.Run)
 	durability := meter.Batched
 	if p.cfg.Gateway.Durability == "per_request" {
 		durability = meter.PerRequest
 	}
-	journal, err := meter.Open(filepath.Join(p.cfg.Data, journalDir), meter.Options{Gateway: up.gateway, Durability: durability, Now: p.now})
+	journal, err := meter.Open(filepath.Join(p.cfg.Data, journalDir), meter.Options{Gateway: up.gateway, Durability: durability, MaxBytes: p.cfg.Gateway.JournalMax, MinFree: p.cfg.Gateway.JournalFree, Now: p.now})
 	if err != nil {
 		return nil, err
 	}
@@ -58,13 +66,19 @@ func (p *program) dataPlane(up *uplink, registry prometheus.Registerer) (*gatewa
 			}
 		})
 	}
+	if err := errors.Join(registry.Register(meter.Metrics(journal, shipper)), p.readGateway(registry, replica, journal, shipper, nil)); err != nil {
+		return nil, err
+	}
+	p.journal = journal
 	proxies, err := prefixes(p.cfg.Gateway.TrustedProxies)
 	if err != nil {
 		return nil, err
 	}
+	limits := p.limiter(up, replica)
 	gw, err := gateway.New(gateway.Config{
-		ID: up.gateway, Replica: replica, Limits: limit.NewTable(), Journal: journal, Lookup: up.lookup, Registry: registry, Now: p.now, Logger: p.log,
-		Brand: up.brand, Cluster: up.cluster, OpenAIErrors: p.cfg.Gateway.Errors == "openai",
+		ID: up.gateway, Replica: replica, Limits: limits, Journal: journal, Lookup: up.lookup, Registry: registry, Now: p.now, Logger: p.log,
+		OnSettled: settledBy(p.observer),
+		Brand:     up.brand, Cluster: up.cluster, OpenAIErrors: p.cfg.Gateway.Errors == "openai",
 		MaxBody: p.cfg.Gateway.MaxBody, MaxBodies: p.cfg.Gateway.MaxBodies, TrustedProxies: proxies,
 	})
 	if err != nil {
@@ -73,6 +87,15 @@ func (p *program) dataPlane(up *uplink, registry prometheus.Registerer) (*gatewa
 	p.later("gateway", gw.Close)
 	p.loop("last use", func(ctx context.Context) { every(ctx, lastUseEvery, func() { p.lastUse(up, gw) }) })
 	return gw, nil
+}
+
+// limiter enforces limits: its own windows alone, or shares of them where other
+// gateways serve too.
+func (p *program) limiter(up *uplink, replica *feed.Replica) *limit.Limiter {
+	l := limit.New(limit.Config{Now: p.now, Authority: up.limits, Alone: up.alone, Gateway: up.gateway, Members: replica.Members})
+	p.limits = l
+	p.loop("shares", func(ctx context.Context) { l.Run(ctx) }) // ends with ctx, and with nothing else
+	return l
 }
 
 // lastUseEvery is how far "last used" may lag.
@@ -86,7 +109,7 @@ func (p *program) lastUse(up *uplink, gw *gateway.Gateway) {
 			uses[i] = store.LastUse(u)
 		}
 		// Without a deadline of the program's: the last round runs while it stops.
-		ctx, cancel := context.WithTimeout(context.Background(), stepTime)
+		ctx, cancel := context.WithTimeout(store.System(context.Background()), stepTime)
 		if err := up.touch(ctx, uses); err != nil {
 			p.log.Warn("last use was not written", "err", err)
 		}

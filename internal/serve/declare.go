@@ -40,7 +40,7 @@ func (c *Config) Declaration() (control.Declaration, error) {
 		collect("models", i, require("name", m.Name, "type", m.Type))
 		d.Models = append(d.Models, &gatehouse.Model{
 			Name: m.Name, Type: gatehouse.ModelType(m.Type), Owner: m.Owner, Version: m.Version,
-			ContextLength: m.ContextLength, Input: m.Input, Output: m.Output, Source: "operator",
+			ContextLength: m.ContextLength, Input: m.Input, Output: m.Output, Clusters: m.Clusters, Source: "operator",
 		})
 	}
 	for i, a := range c.Aliases {
@@ -56,7 +56,9 @@ func (c *Config) Declaration() (control.Declaration, error) {
 		collect("clusters", i, require("name", cl.Name))
 		d.Clusters = append(d.Clusters, &gatehouse.Cluster{Name: cl.Name, Address: cl.Address})
 	}
-	if !slices.ContainsFunc(d.Clusters, func(cl *gatehouse.Cluster) bool { return cl.Name == c.Cluster }) {
+	// Control alone has no gateway of its own, and a cluster without one would
+	// keep every propagation false.
+	if c.Role == RoleAll && !slices.ContainsFunc(d.Clusters, func(cl *gatehouse.Cluster) bool { return cl.Name == c.Cluster }) {
 		d.Clusters = append(d.Clusters, &gatehouse.Cluster{Name: c.Cluster})
 	}
 	return d, errors.Join(problems...)
@@ -67,6 +69,7 @@ func (u UpstreamConfig) record() (*gatehouse.Upstream, error) {
 		Name: u.Name, Kind: gatehouse.UpstreamKind(u.Kind), BaseURL: strings.TrimSuffix(u.BaseURL, "/"), Clusters: u.Clusters,
 		AllowPrivate: u.AllowPrivate, Proxy: u.Proxy, HTTP: u.HTTP, AskUsage: u.AskUsage == nil || *u.AskUsage,
 		HeaderTimeout: u.HeaderTimeout, IdleTimeout: u.IdleTimeout,
+		Limits: gatehouse.Limits{QPS: u.Limits.QPS, QPM: u.Limits.QPM, TPM: u.Limits.TPM},
 	}
 	for _, f := range u.Families {
 		up.Families = append(up.Families, gatehouse.Family(f))

@@ -10,14 +10,14 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/mod/sumdb/note"
-
 	"gatehouse"
 	"gatehouse/internal/audit"
 	"gatehouse/internal/control"
 	"gatehouse/internal/secret"
 	"gatehouse/internal/store"
+	"gatehouse/internal/store/postgres"
 	"gatehouse/internal/store/sqlite"
+	"gatehouse/internal/store/sqlstore"
 )
 
 // origin names the audit log in checkpoints.
@@ -42,8 +42,6 @@ type house struct {
 	keys     *secret.Keys
 	store    store.Store
 	service  *control.Service
-	signer   note.Signer
-	verifier note.Verifier
 	stopping chan struct{} // closed when the stop begins
 	warnings []string      // what is wrong with the database's settings and no reason to refuse it
 }
@@ -58,6 +56,9 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (*house, error) {
 	if cfg.Role == RoleGateway {
 		return h, nil
 	}
+	if err := refuseUnfinished(cfg.Data); err != nil {
+		return nil, err
+	}
 	if err := h.openStore(ctx); err != nil {
 		return nil, err
 	}
@@ -65,13 +66,22 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (*house, error) {
 		h.store.Close()
 		return nil, err
 	}
+	if cfg.Database == "" {
+		h.store = newFreezer(h.store, cfg.Data)
+	}
 	h.service = control.New(control.Config{
 		Store: h.store, Brand: cfg.Brand, Now: h.now, Sealer: h.keys, Logger: log, Tester: tester{}, Stopping: h.stopping,
 	})
+	// Before anything is signed by a key that the log does not know.
+	if err := h.service.Succeed(ctx, h.keys.Successions()); err != nil {
+		h.store.Close()
+		return nil, err
+	}
 	return h, nil
 }
 
-// openStore opens secrets and database.
+// openStore opens secrets and database. Secrets that are missing beside a
+// database that has seen others are refused by the fingerprints in it.
 func (h *house) openStore(ctx context.Context) error {
 	database := filepath.Join(h.cfg.Data, databaseFile)
 	_, missing := os.Stat(database)
@@ -87,8 +97,20 @@ func (h *house) openStore(ctx context.Context) error {
 	if err := h.checkpointKeys(); err != nil {
 		return err
 	}
-	h.store, err = sqlite.Open(ctx, database, sqlite.Options{Guard: h.keys, Logger: h.log, Now: h.now, CheckpointVerify: h.openCheckpoint})
-	return err
+	opts := sqlstore.Options{Guard: h.keys, Logger: h.log, Now: h.now, CheckpointVerify: h.openCheckpoint}
+	if h.cfg.Database == "" {
+		h.store, err = sqlite.Open(ctx, database, opts)
+		return err
+	}
+	db, err := postgres.Open(ctx, h.cfg.Database, postgres.Options{Options: opts})
+	if err != nil {
+		return err
+	}
+	h.store, h.warnings = db, db.Warnings()
+	for _, w := range h.warnings {
+		h.log.Warn("the database should be looked at", "warning", w)
+	}
+	return nil
 }
 
 // close gives up the database, if there is one.
@@ -104,17 +126,17 @@ func (h *house) checkpointKeys() error {
 	if err != nil {
 		return err
 	}
-	if h.signer, err = h.keys.NoteSigner(origin); err != nil {
-		return err
-	}
-	if h.verifier, err = note.NewVerifier(text); err != nil {
-		return err
-	}
 	return writeFile(filepath.Join(h.cfg.Data, auditKeyFile), []byte(text+"\n"), 0o644)
 }
 
 func (h *house) openCheckpoint(msg []byte) (int64, [32]byte, error) {
-	head, err := audit.ParseCheckpoint(msg, h.verifier)
+	verifiers, err := h.keys.Verifiers(origin)
+	var head audit.Head
+	for _, v := range verifiers {
+		if head, err = audit.ParseCheckpoint(msg, v); err == nil {
+			break
+		}
+	}
 	return head.Size, head.Root, err
 }
 
@@ -133,7 +155,7 @@ func (h *house) compareOutsideCheckpoint() error {
 	if err != nil {
 		return fmt.Errorf("%s: not signed by this installation: %w", checkpointFile, err)
 	}
-	return h.store.View(context.Background(), func(v store.View) error {
+	return h.store.View(store.System(context.Background()), func(v store.View) error {
 		tree, err := v.Tree()
 		if err == nil && tree.Size < size {
 			err = gatehouse.Errorf(gatehouse.FailedPrecondition,
@@ -164,7 +186,7 @@ func (h *house) checkpoints(ctx context.Context) {
 // checkpoint stores a signed head in the database and beside it, when the log
 // has grown past last.
 func (h *house) checkpoint(last int64) (int64, error) {
-	ctx := context.Background() // the last one is written while the program ends
+	ctx := store.System(context.Background()) // the last one is written while the program ends
 	var tree store.Tree
 	err := h.store.View(ctx, func(v store.View) (err error) {
 		tree, err = v.Tree()
@@ -177,7 +199,11 @@ func (h *house) checkpoint(last int64) (int64, error) {
 	if err != nil {
 		return last, err
 	}
-	msg, err := audit.Checkpoint(origin, tree.Size, root, h.signer)
+	signer, err := h.keys.NoteSigner(origin)
+	if err != nil {
+		return last, err
+	}
+	msg, err := audit.Checkpoint(origin, tree.Size, root, signer)
 	if err != nil {
 		return last, err
 	}
@@ -189,7 +215,7 @@ func (h *house) checkpoint(last int64) (int64, error) {
 
 // verifyBatch is how a gateway checks what the feed sends.
 func (h *house) verifyBatch(msg, sig []byte) bool {
-	return secret.VerifyBatch(h.keys.Public(), msg, sig)
+	return h.keys.VerifyBatch(msg, sig)
 }
 
 // writeFile replaces a file whole: a reader sees the old one or the new.

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"gatehouse/internal/gateway"
 )
 
 // Bounds of every listener. There is no total timeout: a stream lasts as long
@@ -34,19 +36,16 @@ func (c *Config) listen(name, addr string, h http.Handler, secure bool) (*listen
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true) // gRPC beside REST on loopback
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, Protocols: protocols}
+	protocols.SetUnencryptedHTTP2(true) // gRPC beside REST on loopback; over TLS too, whose end the server does not see
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, Protocols: protocols, ConnContext: gateway.ConnContext}
 	if secure && c.TLSCert != "" {
 		cert, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: tls_cert and tls_key: %w", name, err), socket.Close())
 		}
-		protocols.SetUnencryptedHTTP2(false)
-		protocols.SetHTTP2(true)
-		srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
-		socket = tls.NewListener(socket, srv.TLSConfig)
+		socket = tls.NewListener(socket, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
 	}
-	return &listener{name: name, server: srv, socket: socket}, nil
+	return &listener{name: name, server: srv, socket: gateway.Listen(socket)}, nil
 }
 
 // run serves until stop, and reports what else ended it.

@@ -38,7 +38,7 @@ func TestEveryProblemIsReportedAtOnce(t *testing.T) {
 
 func TestTheEnvironmentIsOverTheFileAndUnknownMembersAreErrors(t *testing.T) {
 	c, err := Load("testdata/good.yaml", func() []string {
-		return []string{"GATEHOUSE_GATEWAY_LISTEN=127.0.0.1:1", "GATEHOUSE_MANAGEMENT_KEY=gthm_x", "GATEHOUSE_URL=http://x", "GATEHOUSE_MANAGEMENT_KEY_FILE=x", "GATEHOUSE_GATEWAY_TRUSTED_PROXIES=10.0.0.0/8,192.168.0.0/16", "PATH=/bin"}
+		return []string{"GATEHOUSE_GATEWAY_LISTEN=127.0.0.1:1", "GATEHOUSE_MANAGEMENT_KEY=gthm_x", "GATEHOUSE_URL=http://x", "GATEHOUSE_GATEWAY_TRUSTED_PROXIES=10.0.0.0/8,192.168.0.0/16", "PATH=/bin"}
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -47,7 +47,7 @@ func (p *program) conditions(ctx context.Context, gw *gateway.Gateway) (out []co
 	if p.store != nil {
 		ctx, cancel := context.WithTimeout(ctx, readyTime)
 		defer cancel()
-		err := p.store.View(ctx, func(v store.View) error { _, err := v.Revision(); return err })
+		err := p.store.View(store.System(ctx), func(v store.View) error { _, err := v.Revision(); return err })
 		c := condition{Part: "database", Ready: err == nil}
 		if err != nil {
 			c.Problem = wordsOf(err)
@@ -63,6 +63,11 @@ func (p *program) conditions(ctx context.Context, gw *gateway.Gateway) (out []co
 			c.Problem = "no state of the installation that is fresh enough"
 		}
 		out = append(out, c)
+		usage := condition{Part: "usage", Ready: true}
+		if err := p.journal.Ready(); err != nil {
+			usage.Ready, usage.Problem = false, wordsOf(err)
+		}
+		out = append(out, usage)
 	}
 	return out
 }

@@ -13,8 +13,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"gatehouse"
 	"gatehouse/internal/feed"
 	"gatehouse/internal/gateway"
+	"gatehouse/internal/limit"
+	"gatehouse/internal/meter"
+	"gatehouse/internal/observe"
+	"gatehouse/internal/store"
 )
 
 // Process is what the program has besides its configuration.
@@ -42,6 +47,7 @@ const stepTime = 5 * time.Second
 
 // Run serves until ctx ends, then drains and stops in reverse order.
 func Run(ctx context.Context, cfg Config, proc Process) error {
+	ctx = store.System(ctx)
 	if proc.Stderr == nil {
 		proc.Stderr = os.Stderr
 	}
@@ -77,10 +83,16 @@ func Run(ctx context.Context, cfg Config, proc Process) error {
 // stop goes through that from the end.
 type program struct {
 	*house
-	proc   Process
-	addrs  Addrs
-	failed chan error
-	stops  []stopper
+	proc    Process
+	addrs   Addrs
+	limits  *limit.Limiter // of the gateway; nil in role control
+	share   sync.Once      // ends its being alone
+	journal *meter.Journal // of the gateway; nil in role control
+	node    gatehouse.ID   // who this process is among those that share the work
+	failed  chan error
+	// observer tells collectors; nil when there are none.
+	observer *observe.Telemetry
+	stops    []stopper
 	// follower is kept for the drill that freezes it.
 	follower *feed.Follower
 }
@@ -138,6 +150,9 @@ func (p *program) stop() error {
 func (p *program) start(ctx context.Context) error {
 	p.failed = make(chan error, 3)
 	registry := prometheus.NewRegistry()
+	if err := p.startTelemetry(ctx, registry); err != nil {
+		return err
+	}
 	up, err := p.uplink(ctx, registry)
 	if err != nil {
 		return err
@@ -152,7 +167,7 @@ func (p *program) start(ctx context.Context) error {
 		return err
 	}
 	if p.cfg.Role != RoleGateway {
-		if err := p.open("management", p.cfg.Management.Listen, p.managementPlane(), true, &p.addrs.Management); err != nil {
+		if err := p.open("management", p.cfg.Management.Listen, p.withFleet(up, p.observer.Management(p.managementPlane())), true, &p.addrs.Management); err != nil {
 			return err
 		}
 	}

@@ -32,7 +32,36 @@ type Store interface {
 	// Changed returns a channel that is closed after the next Update that
 	// wrote a change. It is a hint: whoever waits also polls.
 	Changed() <-chan struct{}
+	// CheckUsage compares the rollups of a UTC day with its rows and reports
+	// what differs, per team; repair puts what the rows say in the rollups'
+	// place. It reads a snapshot and writes a team's day at a time, so usage and
+	// Updates go on meanwhile. Days before UsageFloor are FailedPrecondition:
+	// their rollups are all there is.
+	CheckUsage(ctx context.Context, day time.Time, repair bool) (UsageCheck, error)
 	Close() error
+}
+
+// UsageCheck is what CheckUsage found.
+type UsageCheck struct {
+	Day    time.Time    `json:"day"`
+	Rows   int64        `json:"rows"` // looked at
+	Drifts []UsageDrift `json:"drifts,omitempty"`
+}
+
+// UsageDrift is a team's day whose rollups are not the sums of its rows. The
+// sums may agree: then the drift is between keys, models or hours.
+type UsageDrift struct {
+	Team     gatehouse.ID `json:"team"`
+	Rows     UsageSum     `json:"rows"`
+	Rollups  UsageSum     `json:"rollups"`
+	Repaired bool         `json:"repaired,omitempty"`
+}
+
+// UsageSum is what most questions are about.
+type UsageSum struct {
+	Requests int64           `json:"requests"`
+	Tokens   int64           `json:"tokens"`
+	Ticks    gatehouse.Ticks `json:"ticks"`
 }
 
 // View reads. Absent records are gatehouse.NotFound; a record whose seal or
@@ -111,6 +140,8 @@ type CatalogueView interface {
 	// JoinTokens lists by (create time, id), revoked ones left out.
 	JoinTokens(after Cursor, limit int) ([]*gatehouse.JoinToken, error)
 	Membership(gateway gatehouse.ID) (*gatehouse.Membership, error)
+	// Memberships lists by (create time, id), ended ones left out.
+	Memberships() ([]*gatehouse.Membership, error)
 }
 
 // AuditView reads the audit log.
@@ -150,6 +181,8 @@ type UsageView interface {
 	UsageCells(s UsageScan, yield func(UsageCell) error) error
 	// UsageRows yields raw rows in order of start time.
 	UsageRows(s UsageScan, yield func(*gatehouse.UsageRecord) error) error
+	// UsageFloor is the time before which rows were dropped; zero when none were.
+	UsageFloor() (time.Time, error)
 	// Object finds who owns an id that an upstream handed out.
 	Object(id string) (Object, error)
 }
@@ -270,6 +303,13 @@ type Work interface {
 	PutCheckpoint(size int64, note []byte) error
 	// Trim removes change rows older than before, and expired memory.
 	Trim(before time.Time) error
+	// DropUsage removes usage rows of the UTC days that end before a time, some
+	// at once: more says to call it again. Rollups stay.
+	DropUsage(before time.Time) (more bool, err error)
+	// Lease takes or renews a named job until then and reports whether it is
+	// holder's now. Several nodes ask; one gets it until it runs out, by the
+	// clocks of those who ask: only what may harmlessly be done twice rests on it.
+	Lease(name, holder string, now, until time.Time) (held bool, err error)
 }
 
 // LastUse is when a secret was last used.
@@ -285,10 +325,18 @@ type LastUse struct {
 type Guard interface {
 	Seal(where string, plain []byte) ([]byte, error)
 	Open(where string, sealed []byte) ([]byte, error)
+	// Current reports whether a sealed value is of the generation that Seal writes
+	// with. During a rotation Open takes others too.
+	Current(sealed []byte) bool
 	// MAC authenticates a row: 32 bytes.
 	MAC(where string, data []byte) []byte
-	// SignLeaf signs an audit leaf hash at an index.
+	// CheckMAC compares with what MAC made under any generation; current says
+	// that it is the one that MAC makes now.
+	CheckMAC(where string, data, mac []byte) (ok, current bool)
+	// SignLeaf signs an audit leaf hash at an index, and VerifyLeaf checks that
+	// the installation did, with any key that it ever had.
 	SignLeaf(index int64, leafHash [32]byte) []byte
+	VerifyLeaf(index int64, leafHash [32]byte, signature []byte) bool
 	// Commit is a salted commitment to a personal value; salt is 16 bytes.
 	Commit(salt []byte, value string) []byte
 }

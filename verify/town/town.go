@@ -31,6 +31,7 @@ type Plan struct {
 	Controls int
 	Gateways []string // the cluster of each gateway process
 	Redis    bool     // the authority; else control is
+	Binary   string   // of every process; this commit's unless said
 }
 
 // Town is a running installation.
@@ -65,6 +66,9 @@ func New(t testing.TB, plan Plan) *Town {
 		t.Fatal(err)
 	}
 	plan.Provider.Models = shipped.Names()
+	if plan.Binary == "" {
+		plan.Binary = Binary(t)
+	}
 	w := &Town{
 		T: t, Dir: t.TempDir(), Provider: simulate.New(plan.Provider), plan: plan,
 		Client: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
@@ -121,8 +125,8 @@ func (w *Town) tearDown() {
 	}
 }
 
-// requestRole is who control works as: no superuser, and without DDL.
-const requestRole = "gatehouse"
+// RequestRole is who control works as: no superuser, and without DDL.
+const RequestRole = "gatehouse"
 
 // database starts PostgreSQL and makes schema and role.
 func (w *Town) database() {
@@ -132,15 +136,20 @@ func (w *Town) database() {
 	w.Postgres = pg
 	w.must(pg.Start())
 	w.must(pg.CreateDatabase("gatehouse"))
-	out, err := exec.Command(Binary(w.T), "migrate", "--database", pg.DSN("gatehouse"), "--request-role", requestRole).CombinedOutput()
+	out, err := exec.Command(w.plan.Binary, "migrate", "--database", pg.DSN("gatehouse"), "--request-role", RequestRole).CombinedOutput()
 	if err != nil {
 		w.T.Fatalf("migrate: %v\n%s", err, out)
 	}
 }
 
+// DSN is the database as the request role, without a wire.
+func (w *Town) DSN() string {
+	return fmt.Sprintf("postgres://%s@127.0.0.1:%d/gatehouse?sslmode=disable", RequestRole, w.Postgres.Port)
+}
+
 // dsn is the database over a wire, as the request role.
 func (w *Town) dsn(wire *Wire) string {
-	return "postgres://" + requestRole + "@" + wire.Addr() + "/gatehouse?sslmode=disable"
+	return "postgres://" + RequestRole + "@" + wire.Addr() + "/gatehouse?sslmode=disable"
 }
 
 // DataOf is the data directory of a control node, and of the one process that
@@ -226,7 +235,7 @@ func (w *Town) controls() {
 	for i := range max(1, w.plan.Controls) {
 		management, metrics := FreeAddr(w.T), FreeAddr(w.T)
 		p := &Process{
-			Name: fmt.Sprintf("control %d", i), Binary: Binary(w.T), ReadyURL: "http://" + metrics + "/readyz",
+			Name: fmt.Sprintf("control %d", i), Binary: w.plan.Binary, ReadyURL: "http://" + metrics + "/readyz",
 			Args: []string{"serve", "--data", w.DataOf(i), "--secrets", w.Secrets(), "--bootstrap-file", boot,
 				"--upstream", w.ProviderURL, "--management", management, "--metrics", metrics},
 			Environ: append([]string{"GATEHOUSE_MANAGEMENT_RATE=100000"}, w.plan.Environ...),
@@ -268,23 +277,17 @@ func (w *Town) addGateway(i int, cluster string) {
 	} else if status != http.StatusOK {
 		w.T.Fatalf("cluster %s: %d %s", cluster, status, answer)
 	}
-	status, answer := w.Manage("POST", "/admin/v1/join-tokens", fmt.Sprintf(`{"cluster":%q}`, cluster))
-	var made struct {
-		Token string `json:"token"`
-	}
-	if err := json.Unmarshal(answer, &made); err != nil || status != http.StatusOK {
-		w.T.Fatalf("a join token: %d %s", status, answer)
-	}
+	token := w.joinToken(cluster)
 	address, metrics := FreeAddr(w.T), FreeAddr(w.T)
 	data := filepath.Join(w.Dir, fmt.Sprintf("gateway-%d", i))
 	p := &Process{
-		Name: fmt.Sprintf("gateway %d of %s", i, cluster), Binary: Binary(w.T), ReadyURL: "http://" + address + "/readyz",
-		Args:    []string{"serve", "--role", "gateway", "--data", data, "--gateway", address, "--metrics", metrics, "--join-token", made.Token},
+		Name: fmt.Sprintf("gateway %d of %s", i, cluster), Binary: w.plan.Binary, ReadyURL: "http://" + address + "/readyz",
+		Args:    []string{"serve", "--role", "gateway", "--data", data, "--gateway", address, "--metrics", metrics, "--join-token", token},
 		Environ: w.plan.Environ,
 	}
 	// A gateway knows every control node, over one wire each; cutting cuts all.
 	for _, c := range w.Controls {
-		wire := NewWire(w.T, managementOf(c))
+		wire := NewWire(w.T, ManagementOf(c))
 		w.ToControl = append(w.ToControl, wire)
 		p.Args = append(p.Args, "--control", "http://"+wire.Addr())
 	}
@@ -298,7 +301,31 @@ func (w *Town) addGateway(i int, cluster string) {
 	w.must(p.Start())
 }
 
-func managementOf(p *Process) string {
+// joinToken is one that makes one process a gateway of a cluster.
+func (w *Town) joinToken(cluster string) string {
+	w.T.Helper()
+	status, answer := w.Manage("POST", "/admin/v1/join-tokens", fmt.Sprintf(`{"cluster":%q}`, cluster))
+	var made struct {
+		Token string `json:"token"`
+	}
+	if err := json.Unmarshal(answer, &made); err != nil || status != http.StatusOK {
+		w.T.Fatalf("a join token: %d %s", status, answer)
+	}
+	return made.Token
+}
+
+// Rejoined starts gateway i with a new join token, as after the loss of its
+// data directory, and waits until it serves.
+func (w *Town) Rejoined(i int) {
+	w.T.Helper()
+	p := w.Gateways[i]
+	p.Args[slices.Index(p.Args, "--join-token")+1] = w.joinToken(w.Members[i].Cluster)
+	w.must(p.Start())
+	w.must(p.Await(30 * time.Second))
+}
+
+// ManagementOf is the address of a control node's management plane.
+func ManagementOf(p *Process) string {
 	for i, a := range p.Args {
 		if a == "--management" {
 			return p.Args[i+1]

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -13,6 +14,10 @@ import (
 type Wire struct {
 	listener net.Listener
 	target   string
+
+	// Breaks, when it reaches zero, breaks every connection: it counts down with
+	// each piece that goes to the target. Zero at first is never.
+	Breaks atomic.Int64
 
 	mu    sync.Mutex
 	cut   bool
@@ -88,17 +93,22 @@ func (w *Wire) forward(c net.Conn) {
 	w.keep(d)
 	defer w.drop(d)
 	var both sync.WaitGroup
-	both.Go(func() { w.copy(d, c) })
-	both.Go(func() { w.copy(c, d) })
+	both.Go(func() { w.copy(d, c, func() bool { return w.Breaks.Add(-1) == 0 }) })
+	both.Go(func() { w.copy(c, d, func() bool { return false }) })
 	both.Wait()
 }
 
 // copy moves bytes while the wire is whole, and ends both ends with either.
-func (w *Wire) copy(to, from net.Conn) {
+func (w *Wire) copy(to, from net.Conn, breaks func() bool) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
 		w.whole()
+		if n > 0 && breaks() {
+			w.listener.Close()
+			w.reset()
+			return
+		}
 		if n > 0 {
 			if _, err := to.Write(buf[:n]); err != nil {
 				break

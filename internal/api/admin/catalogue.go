@@ -48,7 +48,7 @@ func model(m *gatehouse.Model) *adminpb.Model {
 		Name: m.Name, Type: string(m.Type), Owner: m.Owner, Version: m.Version, Created: api.Stamp(m.Created),
 		ContextLength: m.ContextLength, Input: m.Input, Output: m.Output, FunctionCalling: m.Functions,
 		StructuredOutputs: m.Structured, Reasoning: m.Reasoning, Source: m.Source, SourceDate: m.SourceDate,
-		Declared: m.Declared, Revision: m.Revision.String(),
+		Clusters: m.Clusters, Declared: m.Declared, Revision: m.Revision.String(),
 	}
 }
 
@@ -57,6 +57,7 @@ func modelIn(m *adminpb.Model) *gatehouse.Model {
 		Name: m.Name, Type: gatehouse.ModelType(m.Type), Owner: m.Owner, Version: m.Version, Created: api.Time(m.Created),
 		ContextLength: m.ContextLength, Input: m.Input, Output: m.Output, Functions: m.FunctionCalling,
 		Structured: m.StructuredOutputs, Reasoning: m.Reasoning, Source: m.Source, SourceDate: m.SourceDate,
+		Clusters: m.Clusters,
 	}
 }
 

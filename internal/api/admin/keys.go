@@ -31,12 +31,7 @@ func (service) ListApiKeys(ctx context.Context, in *adminpb.ListApiKeysRequest) 
 func (service) CreateApiKey(ctx context.Context, in *adminpb.CreateApiKeyRequest) (*adminpb.ApiKey, error) {
 	r, k := api.From(ctx), given(in.ApiKey)
 	var bad gatehouse.Violations
-	n := gatehouse.NewKey{
-		TeamID: api.ID("teamId", k.TeamId, &bad), OwnerID: api.ID("ownerUserId", k.OwnerUserId, &bad),
-		Name: k.Name, ACL: k.AclStrings, ExpireTime: api.Time(k.ExpireTime), Strict: k.Strict, ReserveTPM: k.ReserveTpm,
-		Limits:   gatehouse.Limits{QPS: api.Limit(k.Qps), QPM: api.Limit(k.Qpm), TPM: api.Limit(k.Tpm)},
-		IPRanges: prefixes(k.IpRanges, &bad), Tags: k.Tags,
-	}
+	n := newKey(k, &bad)
 	if k.Disabled {
 		bad.Addf("disabled", "a key is created enabled")
 	}
@@ -44,6 +39,16 @@ func (service) CreateApiKey(ctx context.Context, in *adminpb.CreateApiKeyRequest
 		return nil, err
 	}
 	return minted(r)(r.CreateKey(ctx, n))
+}
+
+// newKey reads the members that a creation takes.
+func newKey(k *adminpb.ApiKey, bad *gatehouse.Violations) gatehouse.NewKey {
+	return gatehouse.NewKey{
+		TeamID: api.ID("teamId", k.TeamId, bad), OwnerID: api.ID("ownerUserId", k.OwnerUserId, bad),
+		Name: k.Name, ACL: k.AclStrings, ExpireTime: api.Time(k.ExpireTime), Strict: k.Strict, ReserveTPM: k.ReserveTpm,
+		Limits:   gatehouse.Limits{QPS: api.Limit(k.Qps), QPM: api.Limit(k.Qpm), TPM: api.Limit(k.Tpm)},
+		IPRanges: prefixes(k.IpRanges, bad), Tags: k.Tags,
+	}
 }
 
 // GetApiKey implements adminpb.AdminServer.
@@ -132,6 +137,7 @@ func shown(r *api.Request, k *gatehouse.Key, token gatehouse.Token) *adminpb.Api
 	for _, s := range k.Secrets {
 		out.Secrets = append(out.Secrets, &adminpb.KeySecret{
 			Last4: s.Last4, CreateTime: api.Stamp(s.CreateTime), ExpireTime: api.Stamp(s.ExpireTime), LastUseTime: api.Stamp(s.LastUse),
+			Foreign: s.Foreign,
 		})
 	}
 	return out

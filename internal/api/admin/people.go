@@ -26,6 +26,9 @@ func (service) CreateTeam(ctx context.Context, in *adminpb.CreateTeamRequest) (*
 	if t.Billing != "" && t.Billing != string(gatehouse.BillingMetering) {
 		bad.Addf("billing", "is set by an update")
 	}
+	if len(t.ModelLimits) > 0 {
+		bad.Addf("modelLimits", "is set by an update")
+	}
 	if err := bad.Err(); err != nil {
 		return nil, err
 	}
@@ -48,6 +51,8 @@ func (service) UpdateTeam(ctx context.Context, in *adminpb.UpdateTeamRequest) (*
 			up.Blocked = gatehouse.Some(t.Blocked)
 		case "billing":
 			up.Billing = gatehouse.Some(gatehouse.BillingMode(t.Billing))
+		case "model_limits":
+			up.ModelLimits = gatehouse.Some(modelLimitsIn(t.ModelLimits))
 		}
 	}
 	return oneTeam(ctx)(api.From(ctx).UpdateTeam(ctx, up))
@@ -58,10 +63,37 @@ func oneTeam(ctx context.Context) func(*gatehouse.Team, error) (*adminpb.Team, e
 }
 
 func team(t *gatehouse.Team) *adminpb.Team {
-	return &adminpb.Team{
+	out := &adminpb.Team{
 		Id: t.ID.String(), Name: t.Name, Blocked: t.Blocked, Billing: string(t.Billing),
-		CreateTime: api.Stamp(t.CreateTime), Revision: t.Revision.String(),
+		CreateTime: api.Stamp(t.CreateTime), Revision: t.Revision.String(), ModelLimits: map[string]*adminpb.Limits{},
 	}
+	for model, l := range t.ModelLimits {
+		out.ModelLimits[model] = limits(l)
+	}
+	return out
+}
+
+// limits is nil for none at all, which is null on the wire.
+func limits(l gatehouse.Limits) *adminpb.Limits {
+	if l == (gatehouse.Limits{}) {
+		return nil
+	}
+	return &adminpb.Limits{Qps: api.LimitOut(l.QPS), Qpm: api.LimitOut(l.QPM), Tpm: api.LimitOut(l.TPM)}
+}
+
+func limitsIn(l *adminpb.Limits) gatehouse.Limits {
+	if l == nil {
+		return gatehouse.Limits{}
+	}
+	return gatehouse.Limits{QPS: api.Limit(l.Qps), QPM: api.Limit(l.Qpm), TPM: api.Limit(l.Tpm)}
+}
+
+func modelLimitsIn(in map[string]*adminpb.Limits) map[string]gatehouse.Limits {
+	out := make(map[string]gatehouse.Limits, len(in))
+	for model, l := range in {
+		out[model] = limitsIn(l)
+	}
+	return out
 }
 
 // ListUsers implements adminpb.AdminServer.

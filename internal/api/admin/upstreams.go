@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"slices"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -29,13 +28,11 @@ func (service) GetUpstream(ctx context.Context, in *adminpb.GetUpstreamRequest) 
 	return oneUpstream(ctx)(api.From(ctx).GetUpstream(ctx, api.PathID(in.Id)))
 }
 
-// UpdateUpstream implements adminpb.AdminServer.
+// UpdateUpstream implements adminpb.AdminServer. Like any member, a credential
+// that is named and null is cleared; one that is not named is kept.
 func (service) UpdateUpstream(ctx context.Context, in *adminpb.UpdateUpstreamRequest) (*adminpb.Upstream, error) {
 	u := upstreamIn(given(in.Upstream))
 	u.ID = api.PathID(in.Id)
-	if u.Credential == "" && slices.Contains(in.FieldMask.GetPaths(), "credential") {
-		return nil, gatehouse.Violations{{Field: "credential", Problem: "cannot be cleared, only replaced"}}.Err()
-	}
 	fields(ctx, in.FieldMask.GetPaths())
 	return oneUpstream(ctx)(api.From(ctx).PutUpstream(ctx, u))
 }
@@ -65,7 +62,7 @@ func upstream(u *gatehouse.Upstream) *adminpb.Upstream {
 		HasCredential: u.HasCredential, Clusters: u.Clusters, AllowPrivate: u.AllowPrivate,
 		CaCert: u.CACert, Proxy: u.Proxy, Http: u.HTTP, AskUsage: &u.AskUsage,
 		HeaderTimeout: durationpb.New(u.HeaderTimeout), IdleTimeout: durationpb.New(u.IdleTimeout),
-		Disabled: u.Disabled, Declared: u.Declared, Revision: u.Revision.String(),
+		Disabled: u.Disabled, Declared: u.Declared, Revision: u.Revision.String(), Limits: limits(u.Limits),
 	}
 	for _, f := range u.Families {
 		out.Families = append(out.Families, string(f))
@@ -80,7 +77,7 @@ func upstreamIn(u *adminpb.Upstream) *gatehouse.Upstream {
 	out := &gatehouse.Upstream{
 		Name: u.Name, Kind: gatehouse.UpstreamKind(u.Kind), BaseURL: u.BaseUrl, Credential: u.GetCredential(),
 		Clusters: u.Clusters, AllowPrivate: u.AllowPrivate, CACert: u.CaCert, Proxy: u.Proxy, HTTP: u.Http,
-		AskUsage: u.AskUsage == nil || *u.AskUsage, Disabled: u.Disabled,
+		AskUsage: u.AskUsage == nil || *u.AskUsage, Disabled: u.Disabled, Limits: limitsIn(u.Limits),
 		HeaderTimeout: u.HeaderTimeout.AsDuration(), IdleTimeout: u.IdleTimeout.AsDuration(),
 	}
 	for _, f := range u.Families {

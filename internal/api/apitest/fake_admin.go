@@ -2,6 +2,8 @@ package apitest
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"gatehouse"
@@ -87,7 +89,8 @@ func (f *Fake) PutUpstream(_ context.Context, u *gatehouse.Upstream) (*gatehouse
 		return nil, missing("upstream")
 	}
 	out := gatehouse.Overlay(stored, u, f.call.Fields)
-	out.ID, out.Revision, out.HasCredential = KeyID, rev, u.Credential != "" || stored.HasCredential
+	cleared := u.Credential == "" && slices.Contains(f.call.Fields, "credential")
+	out.ID, out.Revision, out.HasCredential = KeyID, rev, !cleared
 	f.commit()
 	return out, nil
 }
@@ -155,6 +158,36 @@ func (f *Fake) DeleteCluster(_ context.Context, name string) error {
 	}
 	f.commit()
 	return nil
+}
+
+// CreateJoinToken implements gatehouse.JoinTokens.
+func (f *Fake) CreateJoinToken(_ context.Context, n gatehouse.NewJoinToken) (m gatehouse.MintedJoinToken, err error) {
+	var bad gatehouse.Violations
+	if n.Lifetime < 0 {
+		bad.Addf("lifetime", "must be 1s to %s", gatehouse.MaxJoinLifetime)
+	}
+	if n.Uses < 0 {
+		bad.Addf("uses", "must be 1 to %d", gatehouse.MaxJoinUses)
+	}
+	if err := bad.Err(); err != nil {
+		return m, err
+	}
+	f.commit()
+	return gatehouse.MintedJoinToken{
+		Token: &gatehouse.JoinToken{
+			ID: KeyID, Cluster: n.Cluster, Last4: "r42q", Uses: n.Uses, MakerID: KeyID, CreateTime: Now, ExpireTime: Now.Add(n.Lifetime), Revision: rev,
+		},
+		Secret: gatehouse.MintToken(gatehouse.DefaultBrand, gatehouse.Join, KeyID),
+	}, nil
+}
+
+// ImportKeys implements gatehouse.Importer. The warning echoes the key.
+func (f *Fake) ImportKeys(_ context.Context, keys []gatehouse.ForeignKey, dryRun bool) (out []gatehouse.ImportedKey, err error) {
+	for _, k := range keys {
+		echo := fmt.Sprintf("%s %s ...%s qpm %d disabled %v dry %v", k.Source, k.Key.Name, k.Last4, k.Key.Limits.QPM, k.Disabled, dryRun)
+		out = append(out, gatehouse.ImportedKey{Digest: k.Digest, KeyID: KeyID, Outcome: gatehouse.ImportCreated, Warnings: []string{echo}})
+	}
+	return out, nil
 }
 
 // TeamModels implements gatehouse.Discovery.

@@ -25,6 +25,8 @@ type Client interface {
 	gatehouse.Catalogue
 	gatehouse.Prices
 	gatehouse.Fleet
+	gatehouse.JoinTokens
+	gatehouse.Importer
 	gatehouse.Discovery
 }
 
@@ -73,6 +75,11 @@ func Run(t *testing.T, make Factory) {
 		{"models, aliases and prices hang together", catalogue},
 		{"a price in force stays", prices},
 		{"clusters answer to one label each", clusters},
+		{"a model is served where it was assigned", modelClusters},
+		{"a join token is shown once and bounded", joinTokens},
+		{"limits of a team's models and of an upstream can be set and taken away", sharedLimits},
+		{"foreign keys come in once and stay deleted", imports},
+		{"a management key speaks in its maker's name", personal},
 		{"what ACLs may name can be listed", discovery},
 	} {
 		t.Run(strings.ReplaceAll(c.promise, " ", "_"), func(t *testing.T) {

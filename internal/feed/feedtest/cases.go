@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -163,13 +164,112 @@ func otherCluster(s *suite) {
 	b := s.pull()
 	s.poll = whole
 	for _, b := range []*feed.Batch{b, s.pull()} {
-		if r := find(b, here.ID.String()); r == nil || !strings.Contains(string(r.Body), here.Credential) {
+		if r := find(b, here.ID.String()); r == nil || !s.credential(r, here) {
 			s.Error("a gateway of the upstream's cluster has no credential")
 		}
 		if r := find(b, there.ID.String()); r == nil || len(r.Body) > 0 {
 			s.Error("a gateway of another cluster holds the upstream")
 		}
 	}
+}
+
+// credential reports whether r carries u's, in the way that the feed does.
+func (s *suite) credential(r *feed.Record, u *gatehouse.Upstream) bool {
+	clear := strings.Contains(string(r.Body), u.Credential)
+	if s.Open == nil {
+		return clear
+	}
+	replica := feed.NewMemberReplica("local", s.Open)
+	b := &feed.Batch{To: r.Revision, Snapshot: true, Records: []feed.Record{*r}}
+	if err := replica.Apply(b, time.Now()); err != nil {
+		s.Fatal(err)
+	}
+	held, ok := replica.Catalogue().Upstream(u.ID)
+	return ok && held.Credential == u.Credential && !clear
+}
+
+func otherModel(s *suite) {
+	s.start()
+	s.update(func(tx store.Tx) error {
+		return errors.Join(
+			tx.PutModel(&gatehouse.Model{Name: "ours", Type: gatehouse.LanguageModel, Clusters: []string{"local"}}, s.act(gatehouse.KindModel, "ours")),
+			tx.PutModel(&gatehouse.Model{Name: "theirs", Type: gatehouse.LanguageModel, Clusters: []string{"other"}}, s.act(gatehouse.KindModel, "theirs")),
+		)
+	})
+	b := s.pull()
+	if r := find(b, "ours"); r == nil || len(r.Body) == 0 {
+		s.Error("a model of the cluster is missing")
+	}
+	if r := find(b, "theirs"); r == nil || len(r.Body) > 0 || r.Deleted {
+		s.Errorf("a gateway holds a model of another cluster: %+v", r)
+	}
+}
+
+func tellsMembers(s *suite) {
+	s.start()
+	b := s.drain()
+	var ids []gatehouse.ID
+	for _, m := range b.Members {
+		ids = append(ids, m.ID)
+	}
+	if told := slices.Contains(ids, s.poll.Gateway); told != (s.Wire >= 2) {
+		s.Errorf("layout %d tells of members %v", s.Wire, ids)
+	}
+}
+
+func archives(s *suite) {
+	s.start()
+	at := s.drain().To
+	s.put(s.key())
+	polling := s.poll
+	s.poll.Archive, s.poll.Ready, s.poll.Enforced = true, false, gatehouse.Revision{}
+	b := s.pull()
+	if !b.Snapshot || b.Lease != 0 {
+		s.Errorf("the snapshot for the disk is %+v", b)
+	}
+	if g := s.gateway(); g.Enforced != at {
+		s.Errorf("it acknowledged %s, and %s is enforced", g.Enforced, at)
+	}
+	s.poll = polling
+	if b := s.pull(); b.Snapshot || len(b.Records) != 1 {
+		s.Errorf("changes do not go on beside it: %+v", b)
+	}
+}
+
+// fourSnapshots needs more gateways than one.
+func fourSnapshots(s *suite) {
+	if !s.Gateway.IsZero() {
+		return // the feed is one gateway's
+	}
+	s.fill(5)
+	var first feed.Poll
+	for n := range 5 {
+		s.poll.Gateway = gatehouse.NewID()
+		b, err := s.try()
+		switch {
+		case n < 4 && err != nil:
+			s.Fatal(err)
+		case n == 0:
+			s.took(b)
+			first = s.poll
+			s.poll = feed.Poll{Cluster: s.poll.Cluster, Wire: s.poll.Wire}
+		case n == 4:
+			var e *gatehouse.Error
+			if !errors.As(err, &e) || e.Code != gatehouse.Unavailable || e.RetryAfter == 0 {
+				s.Fatalf("a fifth snapshot: %v", err)
+			}
+		}
+	}
+	late := s.poll
+	s.poll = first
+	for b := s.pull(); ; b = s.pull() {
+		s.took(b)
+		if !b.More {
+			break
+		}
+	}
+	s.poll = late
+	s.pull()
 }
 
 func leaseOnlyWhenCaughtUp(s *suite) {
@@ -198,10 +298,12 @@ func leaseOnlyWhenCaughtUp(s *suite) {
 	}
 }
 
-// many fills the store beyond one part.
-func (s *suite) many() map[string]bool {
+// many fills the store beyond one part, and beyond two.
+func (s *suite) many() map[string]bool { return s.fill(9) }
+
+func (s *suite) fill(batches int) map[string]bool {
 	ids := map[string]bool{}
-	for range 9 {
+	for range batches {
 		keys := make([]*gatehouse.Key, 500)
 		for i := range keys {
 			keys[i] = s.key()
@@ -260,6 +362,10 @@ func lostPart(s *suite) {
 func otherEpoch(s *suite) {
 	b := s.start()
 	s.poll.Enforced = gatehouse.Revision{Epoch: b.To.Epoch - 1, N: b.To.N + 1000}
+	if b, err := s.try(); gatehouse.CodeOf(err) != gatehouse.FailedPrecondition {
+		s.Errorf("a gateway of the epoch before, which did not say what was deleted there, got %+v, %v", b, err)
+	}
+	s.poll.Offer = &feed.Offer{Tombstones: []feed.Tombstone{{ID: gatehouse.NewID(), Revision: s.poll.Enforced}}}
 	if b := s.pull(); !b.Snapshot {
 		s.Errorf("a gateway of the epoch before got %+v", b)
 	}
@@ -269,7 +375,7 @@ func tooFarBehind(s *suite) {
 	s.start()
 	s.put(s.key())
 	s.put(s.key())
-	if err := s.Store.Work(s.Context(), func(w store.Work) error { return w.Trim(time.Now().Add(time.Hour)) }); err != nil {
+	if err := s.Store.Work(store.System(s.Context()), func(w store.Work) error { return w.Trim(time.Now().Add(time.Hour)) }); err != nil {
 		s.Fatal(err)
 	}
 	if b := s.pull(); !b.Snapshot {
@@ -297,6 +403,9 @@ func ends(s *suite) {
 
 func follows(s *suite) {
 	r := feed.NewReplica("local")
+	if s.Open != nil {
+		r = feed.NewMemberReplica("local", s.Open)
+	}
 	f := feed.NewFollower(feed.FollowerConfig{
 		Feed: s.Feed, Replica: r, Gateway: s.poll.Gateway, Cluster: "local", Version: "test",
 		Verify: s.Verify, Now: time.Now, Log: slog.New(slog.DiscardHandler),

@@ -14,11 +14,17 @@ import (
 	"gatehouse/internal/store"
 )
 
-// Fixture is one feed over an empty store, made for one case.
+// Fixture is one feed over a store without keys and upstreams, made for one case.
 type Fixture struct {
 	Store  store.Store
 	Feed   feed.Feed
 	Verify func(msg, sig []byte) bool
+	// Gateway is who polls, of cluster "local"; zero: anybody may.
+	Gateway gatehouse.ID
+	// Open opens credentials of upstreams; nil: they come in the clear.
+	Open feed.Unseal
+	// Wire is the layout of batches to ask for.
+	Wire uint32
 }
 
 // patience bounds every wait for something that must happen.
@@ -47,6 +53,10 @@ func Run(t *testing.T, factory func(*testing.T) Fixture) {
 		{"a lost answer can be asked for again", lostAnswer},
 		{"batches are signed and answer their own poll", signed},
 		{"an upstream of another cluster is withheld with its credential", otherCluster},
+		{"a model of another cluster is withheld", otherModel},
+		{"the members of the fleet are told", tellsMembers},
+		{"a snapshot for the disk acknowledges nothing", archives},
+		{"four snapshots at a time", fourSnapshots},
 		{"a lease comes only with the newest state", leaseOnlyWhenCaughtUp},
 		{"a large snapshot comes in parts", parts},
 		{"a lost part can be asked for again, an unknown snapshot starts anew", lostPart},
@@ -59,7 +69,10 @@ func Run(t *testing.T, factory func(*testing.T) Fixture) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := &suite{T: t, Fixture: factory(t), team: gatehouse.NewID()}
-			s.poll = feed.Poll{Gateway: gatehouse.NewID(), Cluster: "local", Version: "test"}
+			s.poll = feed.Poll{Gateway: s.Gateway, Cluster: "local", Version: "test", Wire: s.Wire}
+			if s.Gateway.IsZero() {
+				s.poll.Gateway = gatehouse.NewID()
+			}
 			s.update(func(tx store.Tx) error {
 				return tx.PutTeam(&gatehouse.Team{ID: s.team, Name: "team", Billing: gatehouse.BillingMetering, CreateTime: time.Now()}, s.act(gatehouse.KindTeam, s.team.String()))
 			})
@@ -75,7 +88,7 @@ func (s *suite) act(kind gatehouse.Kind, subject string) gatehouse.Act {
 func (s *suite) update(f func(store.Tx) error) gatehouse.Revision {
 	s.Helper()
 	cause := gatehouse.Cause{Actor: gatehouse.Actor{Kind: gatehouse.ActorSystem}}
-	at, err := s.Store.Update(s.Context(), cause, f)
+	at, err := s.Store.Update(store.System(s.Context()), cause, f)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -166,7 +179,7 @@ func find(b *feed.Batch, id string) *feed.Record {
 func (s *suite) gateway() *gatehouse.Gateway {
 	s.Helper()
 	var out *gatehouse.Gateway
-	err := s.Store.View(s.Context(), func(v store.View) error {
+	err := s.Store.View(store.System(s.Context()), func(v store.View) error {
 		all, err := v.Gateways()
 		for _, g := range all {
 			if g.ID == s.poll.Gateway {

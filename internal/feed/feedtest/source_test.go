@@ -40,8 +40,37 @@ func source(t *testing.T, s store.Store) *feed.Source {
 func TestTheFeedInProcess(t *testing.T) {
 	feedtest.Run(t, func(t *testing.T) feedtest.Fixture {
 		db := open(t)
-		return feedtest.Fixture{Store: db, Feed: source(t, db), Verify: verify}
+		return feedtest.Fixture{Store: db, Feed: source(t, db), Verify: verify, Wire: feed.Wire}
 	})
+}
+
+// A gateway that is a release older than control asks for the layout that it
+// knows, and gets nothing beyond it; one that is newer gets what control knows.
+func TestEveryGatewayGetsALayoutThatItReads(t *testing.T) {
+	db := open(t)
+	src, _, key, poll := started(t, db)
+	for wire, version := range map[uint32]byte{0: 1, 1: 1, 2: 2, 9: feed.Wire} {
+		poll.Wire, poll.Ready, poll.Enforced = wire, false, gatehouse.Revision{}
+		poll.Gateway = gatehouse.NewID()
+		out, err := src.Pull(t.Context(), poll)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := feed.Open(out, verify)
+		if err != nil || out.Payload[4] != version {
+			t.Fatalf("layout %d: got %d, %v", wire, out.Payload[4], err)
+		}
+		if old := b.Records[len(b.Records)-1].Body[0] == '{'; old != (version == 1) {
+			t.Errorf("layout %d: the key's body starts with %q", wire, b.Records[len(b.Records)-1].Body[:1])
+		}
+		r := feed.NewReplica("local")
+		if err := r.Apply(&b, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if k, ok := r.Lookup(key.Secrets[0].Digest); !ok || k.Name() != key.Name || r.Problem() != "" {
+			t.Errorf("layout %d: the key is not served: %s", wire, r.Problem())
+		}
+	}
 }
 
 // faulty is a store in which one thing fails.

@@ -31,18 +31,19 @@ func dialect() *sqlstore.Dialect {
 		Begin:     "BEGIN IMMEDIATE",
 		BeginRead: "BEGIN",
 		Index:     "INSERT INTO audit_words (rowid, words) VALUES (?, ?)",
-		// CROSS JOIN keeps the index's order: SQLite does not reorder it.
-		Match: "audit_words w CROSS JOIN audit a ON a.idx = w.rowid",
+		Match:     match,
+		Blocks:    true,
 	}
 }
 
 // DB is an open file.
 type DB struct {
 	*sqlstore.Store
-	pools []*sql.DB
-	lock  *os.File
-	path  string
-	check background // of what opening did not wait for
+	pools   []*sql.DB
+	lock    *os.File
+	path    string
+	check   background // of what opening did not wait for
+	copying *checkpointer
 }
 
 var _ store.Store = (*DB)(nil)
@@ -102,6 +103,12 @@ func Open(ctx context.Context, path string, opts Options) (_ *DB, err error) {
 	if err != nil {
 		return nil, err
 	}
+	copier, err := db.pool(ctx, path, true, 1)
+	if err != nil {
+		db.Store.Close()
+		return nil, err
+	}
+	db.copying = startCheckpoints(copier, opts.Logger)
 	if clean {
 		db.checkLater(checker, opts)
 	}
@@ -111,6 +118,7 @@ func Open(ctx context.Context, path string, opts Options) (_ *DB, err error) {
 // Close implements [store.Store].
 func (db *DB) Close() error {
 	sound := db.check.stop()
+	db.copying.stop()
 	err := errors.Join(db.Store.Close(), db.closePools())
 	if err == nil && sound {
 		err = db.markClosed()

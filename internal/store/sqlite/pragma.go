@@ -38,7 +38,7 @@ func pragmas(readonly bool) []pragma {
 	if readonly {
 		return append(out, pragma{"cache_size", "-1024", "-1024"}, pragma{"query_only", "on", "1"})
 	}
-	return append(out, pragma{"cache_size", "-4096", "-4096"})
+	return append(out, pragma{"cache_size", "-4096", "-4096"}, pragma{"wal_autocheckpoint", inlinePages, inlinePages})
 }
 
 // assert reads every setting back: a typing error in a connection string is

@@ -2,7 +2,8 @@ package sqlstore
 
 import (
 	"database/sql"
-	"strings"
+	"math"
+	"slices"
 
 	"gatehouse"
 	"gatehouse/internal/audit"
@@ -19,7 +20,7 @@ const (
 // Leaves implements [store.AuditView].
 func (v *view) Leaves(from int64, yield func(store.Leaf) error) error {
 	var own error
-	err := v.sess.each(v.ctx, selectLeaves, []any{from}, func(rows *sql.Rows) (bool, error) {
+	err := v.sess.scan(v.ctx, selectLeaves, []any{from}, func(rows scanner) (bool, error) {
 		var l store.Leaf
 		if err := rows.Scan(&l.Index, &l.Body, &l.Personal, &l.Signature); err != nil {
 			return false, err
@@ -47,32 +48,48 @@ func (v *view) Checkpoint() ([]byte, error) {
 }
 
 // Events implements [store.AuditView].
-func (v *view) Events(f gatehouse.EventFilter) ([]gatehouse.Event, error) {
+func (v *view) Events(f gatehouse.EventFilter) (out []gatehouse.Event, err error) {
 	if f.Limit <= 0 {
 		return nil, nil
 	}
-	q, args, none, err := v.eventQuery(f)
-	if err != nil || none {
-		return nil, err
+	m, worded, none := matchOf(f)
+	if none {
+		return nil, nil
 	}
-	var out []gatehouse.Event
-	err = v.sess.each(v.ctx, q, args, func(rows *sql.Rows) (bool, error) {
+	if err := v.sess.asSystem(func() error { m.Low, m.High, err = v.bounds(f); return err }); err != nil {
+		return nil, failed(err)
+	}
+	if worded && v.s.d.Blocks && f.EventID.IsZero() && len(m.Prefixes)+len(m.Exact) > 1 {
+		return v.sift(f, m)
+	}
+	err = v.search(f, m.Low, m.High, &out)
+	return out, err
+}
+
+// search has the engine look through a piece of the log.
+func (v *view) search(f gatehouse.EventFilter, low, high int64, out *[]gatehouse.Event) error {
+	q, args := v.eventQuery(f, low, high)
+	return failed(v.sess.each(v.ctx, q, args, func(rows *sql.Rows) (bool, error) {
 		var index int64
 		var body, personal []byte
 		if err := rows.Scan(&index, &body, &personal); err != nil {
 			return false, err
 		}
-		e, err := audit.Decode(body, personal)
-		// The body is what the log vouches for; a row whose columns were edited
-		// to bring it before another team's eyes does not fit its own filter.
-		if err != nil || e.Index != index || !fits(f, e) {
-			v.s.damaged(gatehouse.KindInstallation, "", "an audit row differs from its body")
-			return true, nil
-		}
-		out = append(out, e)
-		return len(out) < f.Limit, nil
-	})
-	return out, failed(err)
+		v.take(f, index, body, personal, out)
+		return len(*out) < f.Limit, nil
+	}))
+}
+
+// take adds an event that was found. The body is what the log vouches for: a
+// row whose columns were edited to bring it before another team's eyes does not
+// fit its own filter.
+func (v *view) take(f gatehouse.EventFilter, index int64, body, personal []byte, out *[]gatehouse.Event) {
+	e, err := audit.Decode(body, personal)
+	if err != nil || e.Index != index || !fits(f, e) {
+		v.s.damaged(gatehouse.KindInstallation, "", "an audit row differs from its body")
+		return
+	}
+	*out = append(*out, e)
 }
 
 // fits judges an event by its body, not by the columns that found it.
@@ -84,24 +101,21 @@ func fits(f gatehouse.EventFilter, e gatehouse.Event) bool {
 // eventQuery writes the statement of a filter. With words or an action to find
 // it starts from the word index, which holds team and user too and yields in
 // order of index; else a plain index leads. Both stop after a page.
-func (v *view) eventQuery(f gatehouse.EventFilter) (q query, args []any, none bool, err error) {
+func (v *view) eventQuery(f gatehouse.EventFilter, low, high int64) (q query, args []any) {
 	var w filter
-	from, index := "audit a", "a.idx"
-	if expression, ok := v.expression(f); ok {
-		if expression == "" {
-			return "", nil, true, nil
+	m := Matched{From: "audit a", Index: "a.idx"}
+	if match, worded, _ := matchOf(f); worded {
+		match.Low, match.High = low, high
+		m = v.s.d.Match(match)
+		if m.Where != "" {
+			w.add(m.Where, m.Args...)
 		}
-		from, index = v.s.d.Match, "w.rowid"
-		w.add("audit_words MATCH ?", expression)
 	} else {
 		plainFilter(&w, f)
 	}
+	index := m.Index
 	if !f.EventID.IsZero() {
 		w.add("a.event_id = ?", f.EventID.String())
-	}
-	low, high, err := v.bounds(f)
-	if err != nil {
-		return "", nil, false, err
 	}
 	w.add(index+" >= ? AND "+index+" < ?", low, high)
 	if !f.From.IsZero() {
@@ -114,8 +128,8 @@ func (v *view) eventQuery(f gatehouse.EventFilter) (q query, args []any, none bo
 	if f.Ascending {
 		order = ""
 	}
-	sql := "SELECT a.idx, a.body, a.personal FROM " + from + " " + w.where() + " ORDER BY " + index + order + " LIMIT ?"
-	return query(sql), append(w.args, f.Limit+spare), false, nil
+	sql := "SELECT a.idx, a.body, a.personal FROM " + m.From + " " + w.where() + " ORDER BY " + index + order + " LIMIT ?"
+	return query(sql), slices.Concat(m.FromArgs, w.args, []any{f.Limit + spare})
 }
 
 // plainFilter narrows without the word index.
@@ -184,21 +198,15 @@ func (v *view) firstAt(us, size int64) (int64, error) {
 	return low, nil
 }
 
-// expression is what the word index is asked for. ok is false when it is not
-// needed; an empty expression matches nothing.
-func (v *view) expression(f gatehouse.EventFilter) (expression string, ok bool) {
+// matchOf is what the word index is asked for. ok is false when it is not
+// needed; none says that nothing can match.
+func matchOf(f gatehouse.EventFilter) (m Match, ok, none bool) {
 	if f.Query == "" && f.Action == "" {
-		return "", false
+		return m, false, false
 	}
-	var terms []string
-	for _, w := range split(f.Query) {
-		terms = append(terms, `"`+w+`"*`)
+	m = Match{Prefixes: split(f.Query), Exact: markers(f.TeamID, f.UserID, f.Action), Ascending: f.Ascending, Most: int64(f.Limit + spare)}
+	if !f.EventID.IsZero() || !f.From.IsZero() || !f.To.IsZero() {
+		m.Most = math.MaxInt64 // what else narrows may leave out any number of them
 	}
-	if f.Query != "" && len(terms) == 0 {
-		return "", true // nothing but punctuation
-	}
-	for _, m := range markers(f.TeamID, f.UserID, f.Action) {
-		terms = append(terms, `"`+m+`"`)
-	}
-	return strings.Join(terms, " AND "), true
+	return m, true, f.Query != "" && len(m.Prefixes) == 0 // nothing but punctuation
 }

@@ -64,6 +64,11 @@ func (v *view) Membership(gateway gatehouse.ID) (*gatehouse.Membership, error) {
 	return find(v, &membershipTable, gateway.String())
 }
 
+// Memberships implements [store.CatalogueView].
+func (v *view) Memberships() ([]*gatehouse.Membership, error) {
+	return list(v, &membershipTable, `WHERE deleted_us = 0 ORDER BY created_us, id`, nil, -1)
+}
+
 // byName lists live records by name; prices of one model by effective time.
 func byName[T any](v *view, a *authority[T]) ([]*T, error) {
 	return list(v, a, `WHERE deleted_us = 0 ORDER BY name, created_us, id`, nil, -1)

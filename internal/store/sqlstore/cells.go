@@ -195,12 +195,12 @@ func valueOf(u *gatehouse.UsageRecord, d store.Dimension) string {
 	return u.UserID.String()
 }
 
-const selectEdge query = `SELECT start_us, api_key, model, endpoint, cluster, vector FROM usage_rows WHERE team = ? AND start_us >= ? AND start_us < ?`
+const selectEdge query = `SELECT start_us, api_key, model, endpoint, cluster, vector FROM usage_rows WHERE team = ? AND start_us >= ? AND start_us < ? AND day >= ? AND day <= ?`
 
 // edge yields the rows of a piece shorter than a quarter of an hour as entries.
 func (v *view) edge(team int64, from, to time.Time, yield func(*entry) error) error {
 	var own error
-	err := v.sess.each(v.ctx, selectEdge, []any{team, micros(from), micros(to)}, func(rows *sql.Rows) (bool, error) {
+	err := v.sess.each(v.ctx, selectEdge, []any{team, micros(from), micros(to), dayOf(from), dayOf(to)}, func(rows *sql.Rows) (bool, error) {
 		var e entry
 		var us int64
 		var vector sql.RawBytes

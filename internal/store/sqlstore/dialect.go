@@ -1,27 +1,77 @@
 package sqlstore
 
 import (
-	"context"
-	"database/sql"
-	"errors"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // query is a portable statement with ? for parameters.
 type query string
 
-// Dialect is what an engine does differently.
+// Dialect is what an engine does differently. What stays zero is not done.
 type Dialect struct {
 	// Dollar numbers the placeholders: $1 for ?.
 	Dollar bool
 	// Begin and BeginRead start a transaction that writes, and a snapshot.
 	Begin, BeginRead string
-	// Index files the words of an audit event, and Match joins the events whose
-	// words match an expression of quoted tokens, * for a prefix, joined by AND.
-	Index, Match string
+	// Index files the words of an audit event.
+	Index string
+	// Match finds events by their words.
+	Match func(Match) Matched
+	// Blocks keeps bitmaps of common words beside the engine's index: see common.go.
+	Blocks bool
 	// Overrides replaces portable statements by their text.
 	Overrides map[string]string
+
+	// Unprepared sends statements as they are: a pooler between may give every
+	// transaction another connection of the server, which has never heard of
+	// what was prepared.
+	Unprepared bool
+	// Cursors makes scans whose rows are looked at one by one read in pages,
+	// where a connection does one thing at a time.
+	Cursors bool
+	// Shared says that other processes write too: what is known of the log is
+	// compared with the snapshot before it judges a row.
+	Shared bool
+	// Scope tells a snapshot whose rows it may see, and WriteScope a transaction
+	// that writes; one parameter.
+	Scope, WriteScope string
+	// Columns inserts usage rows given as a list per column, however many there
+	// are; empty where lists are not parameters.
+	Columns string
+	// Notify wakes the other processes after a change, once per group.
+	Notify string
+	// AddDay makes room for a day of usage. Where it is empty, rows simply go
+	// into their table.
+	AddDay string
+	// Loaded is run after a load, to move what counts by itself behind it.
+	Loaded []string
+	// Patience bounds a statement that has no context of a caller; zero: none.
+	Patience time.Duration
+	// Refused reports an error that is the server's clear no: it kept nothing of
+	// the transaction. Any other error of a COMMIT leaves the outcome unknown.
+	// Nil: every error is a clear no, since the engine is in this process.
+	Refused func(error) bool
+}
+
+// Match is a search for words: all of Prefixes and all of Exact occur, and the
+// event's index is in [Low, High).
+type Match struct {
+	Prefixes, Exact []string
+	Low, High       int64
+	Ascending       bool
+	Most            int64 // how many are wanted; what else narrows comes after
+}
+
+// Matched is how an engine says a Match: a FROM that joins the events as a, the
+// column that holds their index, and terms for WHERE, each with its parameters.
+type Matched struct {
+	From     string
+	FromArgs []any
+	Index    string
+	Where    string
+	Args     []any
 }
 
 func (d *Dialect) text(q query) string {
@@ -46,122 +96,4 @@ func dollars(s string) string {
 		b.WriteString("$" + strconv.Itoa(n))
 		s = after
 	}
-}
-
-// session is one connection with its prepared statements. One goroutine at a
-// time uses it.
-type session struct {
-	conn  *sql.Conn
-	d     *Dialect
-	stmts map[query]*sql.Stmt
-	open  map[query]bool // being iterated over
-}
-
-// stmtsMax bounds a session's cache: filters make a few dozen texts, and a
-// caller that varies the number of values must not make it grow for ever.
-const stmtsMax = 400
-
-func newSession(ctx context.Context, db *sql.DB, d *Dialect) (*session, error) {
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &session{conn: conn, d: d, stmts: map[query]*sql.Stmt{}, open: map[query]bool{}}, nil
-}
-
-func (s *session) prepare(q query) (*sql.Stmt, error) {
-	if st, ok := s.stmts[q]; ok {
-		return st, nil
-	}
-	// A statement in use must not be closed under its rows.
-	if len(s.stmts) >= stmtsMax && len(s.open) == 0 {
-		s.forget()
-	}
-	st, err := s.conn.PrepareContext(context.Background(), s.d.text(q))
-	if err == nil {
-		s.stmts[q] = st
-	}
-	return st, err
-}
-
-func (s *session) forget() {
-	for q, st := range s.stmts {
-		st.Close()
-		delete(s.stmts, q)
-	}
-}
-
-// exec runs a short statement. It takes no context: interrupting a write in
-// the middle of a group would fail strangers.
-func (s *session) exec(q query, args ...any) (sql.Result, error) {
-	st, err := s.prepare(q)
-	if err != nil {
-		return nil, err
-	}
-	return st.ExecContext(context.Background(), args...)
-}
-
-// affects runs a statement and reports whether it changed a row.
-func (s *session) affects(q query, args ...any) (bool, error) {
-	res, err := s.exec(q, args...)
-	if err != nil {
-		return false, err
-	}
-	n, err := res.RowsAffected()
-	return n > 0, err
-}
-
-// one scans the first row; found is false when there is none.
-func (s *session) one(q query, args []any, into ...any) (found bool, err error) {
-	st, err := s.prepare(q)
-	if err != nil {
-		return false, err
-	}
-	err = st.QueryRowContext(context.Background(), args...).Scan(into...)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// borrow lends a statement for an iteration. A callback that iterates over the
-// same text gets another: run twice at once, a statement starts over.
-func (s *session) borrow(q query) (st *sql.Stmt, release func(), err error) {
-	if s.open[q] {
-		st, err = s.conn.PrepareContext(context.Background(), s.d.text(q))
-		return st, func() { st.Close() }, err
-	}
-	st, err = s.prepare(q)
-	if err != nil {
-		return nil, nil, err
-	}
-	s.open[q] = true
-	return st, func() { delete(s.open, q) }, nil
-}
-
-// each calls row for every row until it returns false. Scans that may be long
-// pass the caller's context.
-func (s *session) each(ctx context.Context, q query, args []any, row func(*sql.Rows) (more bool, err error)) error {
-	st, release, err := s.borrow(q)
-	if err != nil {
-		return err
-	}
-	defer release()
-	rows, err := st.QueryContext(ctx, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		more, err := row(rows)
-		if err != nil || !more {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
-func (s *session) close() error {
-	s.forget()
-	return s.conn.Close()
 }

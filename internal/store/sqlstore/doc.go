@@ -16,6 +16,10 @@
 //
 // # Who writes
 //
+// Several processes may share a database where the engine says so
+// ([Dialect].Shared): see catchup.go for how each knows what the others wrote,
+// and settle.go for what a COMMIT without an answer means.
+//
 // One goroutine owns the one writing connection. It takes waiting Updates
 // first, up to [groupMax] in one transaction with a savepoint each, and runs one
 // Ingest or Work between groups. Nobody is told of success before COMMIT

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"gatehouse"
+	"gatehouse/internal/store"
 )
 
 // headKey names a record in few bytes: the heads of a million keys stay in
@@ -41,6 +42,9 @@ func headOf(kind gatehouse.Kind, id string) headKey {
 type heads struct {
 	mu sync.RWMutex
 	m  map[headKey]gatehouse.Revision
+	// tree is the log that m was read from. Only where processes share a
+	// database is it kept: see catchup.go.
+	tree store.Tree
 }
 
 func (h *heads) get(k headKey) (gatehouse.Revision, bool) {

@@ -14,6 +14,7 @@ import (
 type ingest struct {
 	view
 	fresh map[string]int64 // names numbered in this transaction
+	days  []int64          // that it made room for
 	runs  []runKey         // days that it added to
 }
 
@@ -27,11 +28,13 @@ func (s *Store) Ingest(ctx context.Context, f func(store.Ingest) error) error {
 		return f(i)
 	})
 	if err != nil {
+		s.days.forget() // another process may have dropped one
 		return err
 	}
 	for name, id := range i.fresh {
 		s.names.add(name, id)
 	}
+	s.days.add(i.days)
 	s.tidier.note(i.runs)
 	s.tidy(ctx)
 	return nil
@@ -107,6 +110,9 @@ func (i *ingest) InsertUsage(records []gatehouse.UsageRecord) (fresh []bool, err
 		}
 	}
 	fresh = make([]bool, len(records))
+	if err := i.makeRoom(records); err != nil {
+		return nil, err
+	}
 	if err := i.insertAll(rows, fresh); err != nil {
 		return nil, err
 	}
@@ -144,7 +150,11 @@ func (i *ingest) insertAll(rows []usageRow, fresh []bool) error {
 		return failed(err)
 	}
 	written := int64(0)
-	for part := range slices.Chunk(rows, usageRows) {
+	size := usageRows
+	if i.s.d.Columns != "" {
+		size = columnRows
+	}
+	for part := range slices.Chunk(rows, size) {
 		n, err := i.insertCounted(part)
 		if err != nil {
 			return err
@@ -173,6 +183,9 @@ func (i *ingest) insertAll(rows []usageRow, fresh []bool) error {
 // halve the cost of a row. Few lengths are prepared: whole, a power of two, and
 // so on down.
 func (i *ingest) insertCounted(rows []usageRow) (written int64, err error) {
+	if i.s.d.Columns != "" {
+		return i.insertColumns(rows)
+	}
 	for len(rows) > 0 {
 		n := min(usageRows, 1<<(bits.Len(uint(len(rows)))-1))
 		args := make([]any, 0, n*11)
@@ -190,6 +203,36 @@ func (i *ingest) insertCounted(rows []usageRow) (written int64, err error) {
 		written, rows = written+fresh, rows[n:]
 	}
 	return written, nil
+}
+
+// columnRows is how many rows go with one statement of lists.
+const columnRows = 1000
+
+// insertColumns writes rows as lists: the engine parses one short statement.
+func (i *ingest) insertColumns(rows []usageRow) (written int64, err error) {
+	var numbers [8][]int64 // by column; those of other types stay empty
+	var ids, vectors, rests [][]byte
+	var ips []string
+	for n := range rows {
+		v := &rows[n].values
+		for c := range numbers {
+			if x, ok := v[c].(int64); ok {
+				numbers[c] = append(numbers[c], x)
+			}
+		}
+		ids, vectors, rests = append(ids, v[1].([]byte)), append(vectors, v[9].([]byte)), append(rests, v[10].([]byte))
+		ips = append(ips, cleaned(v[8].(string)))
+	}
+	args := []any{numbers[0], ids}
+	for _, column := range numbers[2:] {
+		args = append(args, column)
+	}
+	res, err := i.sess.exec(query(i.s.d.Columns), append(args, ips, vectors, rests)...)
+	if err != nil {
+		return 0, failed(err)
+	}
+	written, err = res.RowsAffected()
+	return written, failed(err)
 }
 
 // insertOne writes a row that may be there.

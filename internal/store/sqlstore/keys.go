@@ -105,7 +105,7 @@ func (v *view) rarestFirst(q store.KeyList) ([]string, error) {
 }
 
 const (
-	countACL  query = `SELECT COUNT(*) FROM (SELECT 1 FROM api_key_acls WHERE team_id = ? AND entry = ? LIMIT ?) AS some`
+	countACL  query = `SELECT COUNT(*) FROM (SELECT 1 FROM api_key_acls WHERE team_id = ? AND entry = ? LIMIT ?) AS counted`
 	deleteACL query = `DELETE FROM api_key_acls WHERE team_id = ? AND entry = ? AND created_us = ? AND id = ?`
 	insertACL       = `INSERT INTO api_key_acls (team_id, entry, created_us, id) VALUES (?, ?, ?, ?)`
 	// aclRows bounds the rows of one insert, and so the number of statements
@@ -162,7 +162,7 @@ func without(a, b gatehouse.ACL) gatehouse.ACL {
 // AllKeys implements [store.KeyView].
 func (v *view) AllKeys(yield func(*gatehouse.Key) error) error {
 	q := query(`SELECT` + rowColumns + `FROM api_keys ORDER BY id`)
-	return walk(v, &keyTable, q, nil, func(k *gatehouse.Key) (bool, error) { return true, yield(k) })
+	return walk(v, &keyTable, v.sess.scan, q, nil, func(k *gatehouse.Key) (bool, error) { return true, yield(k) })
 }
 
 const selectLastUse query = `SELECT last4, time_us FROM key_last_use WHERE key_id = ?`

@@ -21,7 +21,9 @@ const namesMax = 100_000
 const (
 	selectName   query = `SELECT id FROM usage_names WHERE name = ?`
 	selectNameOf query = `SELECT name FROM usage_names WHERE id = ?`
-	insertName   query = `INSERT INTO usage_names (name) VALUES (?) RETURNING id`
+	// Another process may be giving the name a number at the same time: then the
+	// number is that one's.
+	insertName query = `INSERT INTO usage_names (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id`
 )
 
 func (n *names) id(name string) (int64, bool) {
@@ -60,6 +62,7 @@ func (n *names) add(name string, id int64) {
 // numbered finds a name's number in a snapshot; 0, which no name has, when it
 // was never used.
 func (v *view) numbered(name string) (int64, error) {
+	name = cleaned(name)
 	if id, ok := v.s.names.id(name); ok {
 		return id, nil
 	}
@@ -94,6 +97,7 @@ func (i *ingest) numberID(id gatehouse.ID) (int64, error) {
 // number finds or gives a name's number. A new one is the cache's only after
 // COMMIT: rolled back, the number goes to another name.
 func (i *ingest) number(name string) (int64, error) {
+	name = cleaned(name)
 	if id, ok := i.fresh[name]; ok {
 		return id, nil
 	}

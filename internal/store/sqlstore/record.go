@@ -2,8 +2,6 @@ package sqlstore
 
 import (
 	"context"
-	"crypto/hmac"
-	"database/sql"
 	"encoding/json"
 	"errors"
 
@@ -50,8 +48,17 @@ func (r *row) values() []any {
 // by the domain of the MAC, the rest framed. The columns that repeat the record
 // need not be in it, since decode compares them.
 func (r *row) mac(s *Store, table string) []byte {
-	return s.opts.Guard.MAC(table, frame(make([]byte, 0, len(r.record)+len(r.sealed)+128),
-		r.id, r.rev.Epoch, r.rev.N, r.version, r.record, r.sealed))
+	return s.opts.Guard.MAC(table, r.framed())
+}
+
+// authentic reports whether the row's MAC is of its content, and whether it is
+// of the generation that is written with.
+func (r *row) authentic(s *Store, table string) (ok, current bool) {
+	return s.opts.Guard.CheckMAC(table, r.framed(), r.signature)
+}
+
+func (r *row) framed() []byte {
+	return frame(make([]byte, 0, len(r.record)+len(r.sealed)+128), r.id, r.rev.Epoch, r.rev.N, r.version, r.record, r.sealed)
 }
 
 // fill sets the columns that repeat the record.
@@ -75,6 +82,11 @@ func encode[T any](s *Store, a *authority[T], v *T, rev gatehouse.Revision, vers
 	bare, secret := a.bare(v)
 	r := &row{rev: rev, version: version, sealed: []byte{}}
 	r.fill(a.facts(v))
+	for _, text := range []string{r.id, r.team, r.user, r.name} {
+		if !holds(text) {
+			return nil, gatehouse.Errorf(gatehouse.InvalidArgument, "a %s has text that is not UTF-8, or has a NUL in it", a.kind)
+		}
+	}
 	var err error
 	if r.record, err = json.Marshal(&bare); err != nil {
 		return nil, err
@@ -90,7 +102,7 @@ func encode[T any](s *Store, a *authority[T], v *T, rev gatehouse.Revision, vers
 
 // decode returns the record of a row that verifies, else why it does not.
 func decode[T any](v *view, a *authority[T], r *row) (*T, string) {
-	if !hmac.Equal(r.signature, r.mac(v.s, a.table)) {
+	if ok, _ := r.authentic(v.s, a.table); !ok {
 		return nil, "its MAC does not verify"
 	}
 	out := new(T)
@@ -121,7 +133,7 @@ func decode[T any](v *view, a *authority[T], r *row) (*T, string) {
 
 // headProblem compares a row's revision with the audit log's last for it.
 func (v *view) headProblem(k headKey, rev gatehouse.Revision) string {
-	head, known := v.s.heads.get(k)
+	head, known := v.head(k)
 	switch {
 	case !known:
 		return "the audit log does not know it"
@@ -146,6 +158,9 @@ func find[T any](v *view, a *authority[T], id string) (*T, error) {
 // findRow is find with the row, which is there even when it does not verify.
 // A record that the log knows and the table lacks was deleted by SQL.
 func findRow[T any](v *view, a *authority[T], id string) (*T, *row, error) {
+	if err := v.catchUp(); err != nil {
+		return nil, nil, failed(err)
+	}
 	var r row
 	q := query(`SELECT` + rowColumns + `FROM ` + a.table + ` WHERE id = ?`)
 	found, err := v.sess.one(q, []any{id}, r.into()...)
@@ -153,7 +168,8 @@ func findRow[T any](v *view, a *authority[T], id string) (*T, *row, error) {
 		return nil, nil, failed(err)
 	}
 	if !found {
-		if head, known := v.s.heads.get(headOf(a.kind, id)); known {
+		// Within a team's scope a row may be there and not be seen.
+		if head, known := v.head(headOf(a.kind, id)); known && (v.s.d.Scope == "" || v.sess.scope == everyTeam) {
 			if seen, err := v.Revision(); err == nil && !seen.Less(head) {
 				v.s.damaged(a.kind, id, "the audit log knows it, and its row is gone")
 			}
@@ -203,17 +219,21 @@ func listFrom[T any](v *view, a *authority[T], q string, args []any, limit int) 
 		q, args = q+` LIMIT ?`, append(args, limit+spare)
 	}
 	var out []*T
-	err := walk(v, a, query(q), args, func(x *T) (bool, error) {
+	err := walk(v, a, v.sess.rows, query(q), args, func(x *T) (bool, error) {
 		out = append(out, x)
 		return len(out) != limit, nil
 	})
 	return out, err
 }
 
-// walk calls yield for every record that verifies.
-func walk[T any](v *view, a *authority[T], q query, args []any, yield func(*T) (more bool, err error)) error {
+// walk calls yield for every record that verifies. Where yield comes from a
+// caller it may read more, and scan must be the session's scan.
+func walk[T any](v *view, a *authority[T], scan scan, q query, args []any, yield func(*T) (more bool, err error)) error {
+	if err := v.catchUp(); err != nil {
+		return failed(err)
+	}
 	var own error
-	err := v.sess.each(v.ctx, q, args, func(rows *sql.Rows) (bool, error) {
+	err := scan(v.ctx, q, args, func(rows scanner) (bool, error) {
 		var r row
 		if err := rows.Scan(r.into()...); err != nil {
 			return false, err

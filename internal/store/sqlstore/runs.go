@@ -8,18 +8,17 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"gatehouse"
 )
 
 const (
-	// Numbers only tell the runs of a day apart; the order means nothing.
+	// Numbers only tell the runs of a day apart. They rise as long as the day has
+	// any: a number that came back would let a merge that was planned before take
+	// away what it never read.
 	insertRun query = `INSERT INTO usage_runs (team, day, seq, requests, models, cells, units, quarters)
 SELECT ?, ?, COALESCE(MAX(seq), 0) + 1, ?, ?, ?, ?, ? FROM usage_runs WHERE team = ? AND day = ?`
-	listRuns  query = `SELECT seq, requests FROM usage_runs WHERE team = ? AND day = ? ORDER BY seq`
-	dropDay   query = `DELETE FROM usage_runs WHERE day = ?`
-	selectDay query = `SELECT start_us, team, api_key, model, endpoint, cluster, vector FROM usage_rows WHERE day = ? ORDER BY id`
+	listRuns query = `SELECT seq, requests FROM usage_runs WHERE team = ? AND day = ? ORDER BY seq`
 )
 
 // insertRun appends a run.
@@ -140,7 +139,8 @@ func (s *Store) tidy(ctx context.Context) {
 		if !ok {
 			return
 		}
-		if err := s.tidyDay(ctx, c); err != nil && ctx.Err() == nil {
+		// Another process that merged the same day did the chore.
+		if err := s.tidyDay(ctx, c); err != nil && ctx.Err() == nil && !errors.Is(err, errRunsMoved) {
 			s.opts.Logger.Warn("rollups not merged", "error", err)
 		}
 	}
@@ -225,8 +225,12 @@ func runArgs(k runKey, seqs []int64) []any {
 var errRunsMoved = errors.New("runs were merged by somebody else")
 
 // replaceRuns puts a run in the place of those it was made of, if all are still
-// there: anything else would count twice.
+// there: anything else would count twice. It inserts first, so that the highest
+// number is never free again.
 func (s *session) replaceRuns(k runKey, seqs []int64, merged run) error {
+	if err := s.insertRun(k, merged); err != nil || len(seqs) == 0 {
+		return err
+	}
 	q := query(`DELETE FROM usage_runs WHERE team = ? AND day = ? AND seq IN (?` + strings.Repeat(", ?", len(seqs)-1) + `)`)
 	res, err := s.exec(q, runArgs(k, seqs)...)
 	if err != nil {
@@ -235,82 +239,5 @@ func (s *session) replaceRuns(k runKey, seqs []int64, merged run) error {
 	if n, err := res.RowsAffected(); err != nil || n != int64(len(seqs)) {
 		return failed(errors.Join(errRunsMoved, err))
 	}
-	return s.insertRun(k, merged)
-}
-
-// RecomputeRollups replaces the rollups of the UTC days from start to end with
-// what the rows say: after a correction of rows, or as a check that they agree.
-// Each day is a transaction of its own. It is for maintenance and ignores the
-// door's ten milliseconds.
-func (s *Store) RecomputeRollups(ctx context.Context, start, end time.Time) error {
-	s.tidier.busy.Lock()
-	defer s.tidier.busy.Unlock()
-	for d := dayOf(start); d <= dayOf(end.Add(-time.Microsecond)); d++ {
-		var keys []runKey
-		err := s.perform(ctx, func(w *session) (err error) {
-			keys, err = recomputeDay(ctx, w, d)
-			return err
-		})
-		for _, k := range keys {
-			if err == nil {
-				err = s.tidyDay(ctx, chore{k, true})
-			}
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// recomputeRows is how many rows are summed at once.
-const recomputeRows = 20_000
-
-// recomputeDay drops a day's runs and sums its rows again.
-func recomputeDay(ctx context.Context, w *session, d int64) ([]runKey, error) {
-	if _, err := w.exec(dropDay, d); err != nil {
-		return nil, failed(err)
-	}
-	sums, n, seen := runSums{}, 0, map[runKey]bool{}
-	flush := func() error {
-		for k := range sums {
-			seen[k] = true
-		}
-		err := sums.write(w)
-		sums, n = runSums{}, 0
-		return err
-	}
-	err := w.each(ctx, selectDay, []any{d}, func(rows *sql.Rows) (bool, error) {
-		if err := sums.addRow(rows); err != nil {
-			return false, err
-		}
-		if n++; n < recomputeRows {
-			return true, nil
-		}
-		return true, flush()
-	})
-	if err == nil {
-		err = flush()
-	}
-	var keys []runKey
-	for k := range seen {
-		keys = append(keys, k)
-	}
-	return keys, failed(err)
-}
-
-// addRow adds a row of selectDay.
-func (s runSums) addRow(rows *sql.Rows) error {
-	var p place
-	var us int64
-	var vector []byte
-	if err := rows.Scan(&us, &p.team, &p.key, &p.model, &p.endpoint, &p.cluster, &vector); err != nil {
-		return err
-	}
-	u := gatehouse.UsageRecord{Start: fromMicros(us)}
-	if err := unpackVector(vector, &u.Usage, &u.Costs); err != nil {
-		return err
-	}
-	s.add(&u, p)
 	return nil
 }

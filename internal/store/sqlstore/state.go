@@ -1,8 +1,6 @@
 package sqlstore
 
 import (
-	"bytes"
-	"crypto/hmac"
 	"encoding/binary"
 	"slices"
 
@@ -26,7 +24,7 @@ const (
 	lockState   query = `UPDATE installation SET n = n WHERE id = 1 RETURNING` + stateColumns
 	updateState query = `UPDATE installation SET epoch = ?, n = ?, tree_size = ?, frontier = ?, late_us = ?, mac = ? WHERE id = 1`
 	insertState query = `INSERT INTO installation (id, epoch, n, tree_size, frontier, late_us, mac, floor_epoch, floor_n, fingerprint)
-VALUES (1, ?, ?, ?, ?, ?, ?, 0, 0, ?)`
+VALUES (1, ?, ?, ?, ?, ?, ?, 0, 0, ?) ON CONFLICT DO NOTHING`
 	selectFingerprint query = `SELECT fingerprint FROM installation WHERE id = 1`
 )
 
@@ -51,7 +49,7 @@ func (s *Store) readState(sess *session, q query) (state, error) {
 		st.tree.Frontier = append(st.tree.Frontier, [32]byte(frontier))
 		frontier = frontier[32:]
 	}
-	if len(frontier) != 0 || !hmac.Equal(mac, s.stateMAC(st)) {
+	if len(frontier) != 0 || !s.authentic(st, mac) {
 		return st, gatehouse.Errorf(gatehouse.Internal, "the installation row does not verify: it was changed from outside")
 	}
 	return st, nil
@@ -64,13 +62,23 @@ func (s *Store) writeState(sess *session, st state) error {
 }
 
 // stateMAC is over all that the row says of revision and log.
-func (s *Store) stateMAC(st state) []byte {
-	return s.opts.Guard.MAC("installation", frame(nil, st.rev.Epoch, st.rev.N, st.tree.Size, flat(st.tree.Frontier), st.late))
+func (s *Store) stateMAC(st state) []byte { return s.opts.Guard.MAC("installation", st.framed()) }
+
+func (s *Store) authentic(st state, mac []byte) bool {
+	ok, _ := s.opts.Guard.CheckMAC("installation", st.framed(), mac)
+	return ok
 }
+
+func (st state) framed() []byte {
+	return frame(nil, st.rev.Epoch, st.rev.N, st.tree.Size, flat(st.tree.Frontier), st.late)
+}
+
+// fingerprinted is what the fingerprint is a MAC over.
+const fingerprinted = "fingerprint"
 
 // fingerprint tells one set of secrets from another and gives away neither.
 func (s *Store) fingerprint() []byte {
-	return s.opts.Guard.MAC("installation", []byte("fingerprint"))
+	return s.opts.Guard.MAC("installation", []byte(fingerprinted))
 }
 
 // flat is a frontier as bytes; its length gives the count back.
@@ -105,7 +113,7 @@ func (s *Store) sameSecrets() error {
 	if _, err := s.writer.one(selectFingerprint, nil, &stored); err != nil {
 		return err
 	}
-	if !bytes.Equal(stored, s.fingerprint()) {
+	if ok, _ := s.opts.Guard.CheckMAC("installation", []byte(fingerprinted), stored); !ok {
 		return gatehouse.Errorf(gatehouse.FailedPrecondition, "these secrets are not the ones this database was made with")
 	}
 	return nil

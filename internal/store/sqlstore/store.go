@@ -50,10 +50,14 @@ type Store struct {
 	readers chan *session // idle ones
 	heads   heads
 	names   names
+	days    days
 	tidier  tidier
+
+	librarian librarian
 
 	updates chan *member
 	jobs    chan *job
+	small   chan *job     // of the Work door
 	quit    chan struct{} // closed by Close: nothing more is accepted
 	done    chan struct{} // closed when the writer has stopped
 	closing sync.Once
@@ -71,7 +75,7 @@ var _ store.Store = (*Store)(nil)
 func Open(ctx context.Context, writer, reader *sql.DB, d *Dialect, opts Options) (*Store, error) {
 	s := &Store{
 		opts: opts.withDefaults(), d: d,
-		updates: make(chan *member, groupMax), jobs: make(chan *job),
+		updates: make(chan *member, groupMax), jobs: make(chan *job), small: make(chan *job),
 		quit: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{}),
 	}
 	s.readers = make(chan *session, s.opts.Readers)
@@ -84,6 +88,7 @@ func Open(ctx context.Context, writer, reader *sql.DB, d *Dialect, opts Options)
 		return nil, err
 	}
 	go s.run()
+	s.fileBlocks()
 	return s, nil
 }
 
@@ -93,6 +98,7 @@ func (s *Store) connect(ctx context.Context, writer, reader *sql.DB) (err error)
 	if s.writer, err = newSession(ctx, writer, s.d); err != nil {
 		return gatehouse.Errorf(gatehouse.Unavailable, "the database cannot be opened").Because(err)
 	}
+	s.writer.writes = true
 	for range s.opts.Readers {
 		r, err := newSession(ctx, reader, s.d)
 		if err != nil {
@@ -109,6 +115,9 @@ func (s *Store) Close() error {
 	s.closing.Do(func() {
 		close(s.quit)
 		<-s.done
+		s.librarian.mu.Lock() // nobody begins after this
+		s.librarian.mu.Unlock()
+		s.librarian.done.Wait()
 		for range s.opts.Readers {
 			(<-s.readers).close()
 		}
@@ -139,8 +148,9 @@ func (s *Store) Changed() <-chan struct{} {
 	return s.changed
 }
 
-// wake closes the channel that waiters hold and makes the next one.
-func (s *Store) wake() {
+// Wake closes the channel that waiters of Changed hold and makes the next one:
+// engines call it for what other processes wrote.
+func (s *Store) Wake() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	close(s.changed)
@@ -180,12 +190,15 @@ func (s *Store) idleView(ctx context.Context, f func(*view) error) (ran bool, er
 // snapshot runs f on a reader and gives it back.
 func (s *Store) snapshot(ctx context.Context, sess *session, f func(*view) error) error {
 	defer func() { s.readers <- sess }()
-	if _, err := sess.exec(query(s.d.BeginRead)); err != nil {
+	if err := sess.begin(ctx, s.d.BeginRead); err != nil {
 		return failed(err)
 	}
 	// A snapshot has nothing to keep, so its end cannot fail in a way that
 	// matters to f's result.
-	defer sess.exec("ROLLBACK")
+	defer sess.rollback()
+	if err := sess.see(store.ScopeOf(ctx)); err != nil {
+		return failed(err)
+	}
 	return f(&view{s: s, ctx: ctx, sess: sess})
 }
 

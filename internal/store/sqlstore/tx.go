@@ -118,7 +118,7 @@ func put[T any](t *tx, a *authority[T], x *T, act gatehouse.Act) error {
 		}
 	}
 	act.Kind, act.Subject, act.Result = a.kind, f.id, gatehouse.Done
-	t.g.undos = append(t.g.undos, t.s.heads.set(headOf(a.kind, f.id), t.rev))
+	t.g.undos = append(t.g.undos, t.g.setHead(headOf(a.kind, f.id), t.rev))
 	if err := t.leaf(act); err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func put[T any](t *tx, a *authority[T], x *T, act gatehouse.Act) error {
 // edited, so it cannot be replaced under an id. Under a name it can: there the
 // new record is the repair.
 func replaced[T any](t *tx, a *authority[T], f facts) (before *T, version int64, err error) {
-	if _, known := t.s.heads.get(headOf(a.kind, f.id)); !known {
+	if _, known := t.head(headOf(a.kind, f.id)); !known {
 		return nil, 0, nil
 	}
 	before, r, err := findRow(&t.view, a, f.id)
@@ -238,6 +238,9 @@ func (t *tx) leaf(act gatehouse.Act) error {
 		e.Action, body, erasable, signature)
 	if err != nil {
 		return t.fail(err)
+	}
+	if t.g.event == "" {
+		t.g.event = e.ID.String()
 	}
 	t.g.words = append(t.g.words, filed{e.Index, words(e)})
 	st.tree, st.late = store.Tree{Size: st.tree.Size + 1, Frontier: frontier}, late

@@ -10,7 +10,8 @@ import (
 	"gatehouse/internal/store"
 )
 
-const selectUsage = `SELECT` + usageColumns + `FROM usage_rows WHERE team = ? AND start_us >= ? AND start_us < ?`
+// The days repeat the times, for engines that keep a table for each.
+const selectUsage = `SELECT` + usageColumns + `FROM usage_rows WHERE team = ? AND start_us >= ? AND start_us < ? AND day >= ? AND day <= ?`
 
 // UsageRows implements [store.UsageView].
 func (v *view) UsageRows(s store.UsageScan, yield func(*gatehouse.UsageRecord) error) error {
@@ -23,7 +24,7 @@ func (v *view) UsageRows(s store.UsageScan, yield func(*gatehouse.UsageRecord) e
 	}
 	users := s.Where[store.ByUser]
 	var own error
-	err = v.sess.each(v.ctx, q, args, func(rows *sql.Rows) (bool, error) {
+	err = v.sess.scan(v.ctx, q, args, func(rows scanner) (bool, error) {
 		u, err := v.scanUsage(rows)
 		if err != nil {
 			return false, err
@@ -47,7 +48,7 @@ func (v *view) rowQuery(s store.UsageScan) (q query, args []any, none bool, err 
 		return "", nil, true, err
 	}
 	sql := selectUsage
-	args = []any{team, micros(s.Start), micros(s.End)}
+	args = []any{team, micros(s.Start), micros(s.End), dayOf(s.Start), dayOf(s.End)}
 	for _, d := range filtered(s) {
 		column, values := dimensions[d], []any(nil)
 		switch d {
@@ -72,7 +73,7 @@ func (v *view) rowQuery(s store.UsageScan) (q query, args []any, none bool, err 
 	return query(sql + " ORDER BY start_us, day, id"), args, false, nil
 }
 
-func (v *view) scanUsage(rows *sql.Rows) (*gatehouse.UsageRecord, error) {
+func (v *view) scanUsage(rows scanner) (*gatehouse.UsageRecord, error) {
 	u := &gatehouse.UsageRecord{}
 	var p place
 	var d, start int64

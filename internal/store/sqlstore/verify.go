@@ -21,27 +21,29 @@ const (
 // verify proves at open that the log is whole, and fills the heads from it. A
 // database without an installation row is new, unless it already has a log.
 func (s *Store) verify(ctx context.Context) error {
-	found, err := s.writer.one(`SELECT id FROM installation`, nil, new(int))
-	if err != nil {
+	if err := s.writer.within(ctx, s.d.Begin, s.install); err != nil {
 		return failed(err)
 	}
-	if !found {
-		if err := s.install(); err != nil {
+	// One snapshot: others may write meanwhile.
+	err := s.writer.within(ctx, s.d.BeginRead, func() error {
+		if err := s.sameSecrets(); err != nil {
 			return err
 		}
-	}
-	if err := s.sameSecrets(); err != nil {
-		return err
-	}
-	st, err := s.readState(s.writer, selectState)
-	if err != nil {
-		return failed(err)
-	}
-	return s.replay(ctx, st)
+		st, err := s.readState(s.writer, selectState)
+		if err != nil {
+			return err
+		}
+		return s.replay(ctx, st)
+	})
+	return failed(err)
 }
 
 // install makes a new database's row: the first timeline, before any act.
 func (s *Store) install() error {
+	found, err := s.writer.one(`SELECT id FROM installation`, nil, new(int))
+	if err != nil || found {
+		return failed(err)
+	}
 	var leaves int64
 	if _, err := s.writer.one(countLog, nil, &leaves); err != nil {
 		return failed(err)
@@ -50,7 +52,7 @@ func (s *Store) install() error {
 		return gatehouse.Errorf(gatehouse.Internal, "the installation row is missing, and there is an audit log")
 	}
 	st := state{rev: gatehouse.Revision{Epoch: 1}}
-	_, err := s.writer.exec(insertState, st.rev.Epoch, st.rev.N, st.tree.Size, []byte{}, st.late, s.stateMAC(st), s.fingerprint())
+	_, err = s.writer.exec(insertState, st.rev.Epoch, st.rev.N, st.tree.Size, []byte{}, st.late, s.stateMAC(st), s.fingerprint())
 	return failed(err)
 }
 
@@ -92,6 +94,7 @@ func (s *Store) replay(ctx context.Context, st state) error {
 		return damagedLeaf(r.Size(), "and what follows is missing: the newest checkpoint has more leaves")
 	}
 	s.heads.fill(heads)
+	s.heads.tree = st.tree
 	return nil
 }
 
@@ -159,9 +162,9 @@ func matches(r *audit.Replayer, size int64, root [32]byte) error {
 	return err
 }
 
-// firstBad finds which leaf a failure is about. Signatures are deterministic,
-// so signing again shows which one was not made for its place and body; it is
-// done only now because it takes a hundred times as long as hashing.
+// firstBad finds which leaf a failure is about. Signatures show which
+// one was not made for its place and body; they are checked only now because it
+// takes a hundred times as long as hashing.
 func (s *Store) firstBad(ctx context.Context, st state, cause error) error {
 	next, bad := int64(0), error(nil)
 	var l logRow
@@ -172,7 +175,7 @@ func (s *Store) firstBad(ctx context.Context, st state, cause error) error {
 		switch {
 		case l.index != next:
 			bad = damagedLeaf(next, "is missing")
-		case !bytes.Equal(l.signature, s.opts.Guard.SignLeaf(l.index, audit.LeafHash(l.body))):
+		case !s.opts.Guard.VerifyLeaf(l.index, audit.LeafHash(l.body), l.signature):
 			bad = damagedLeaf(next, "was altered")
 		case !l.repeats():
 			bad = damagedLeaf(next, "has columns that differ from its body")

@@ -17,6 +17,8 @@ type view struct {
 	at   state // read when first asked for
 	read bool
 	own  *group // the transaction in the making, when this view belongs to it
+
+	current bool // the heads are no older than this snapshot
 }
 
 var _ store.View = (*view)(nil)

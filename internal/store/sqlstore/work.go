@@ -18,15 +18,20 @@ var _ store.Work = work{}
 
 // Work implements [store.Store].
 func (s *Store) Work(ctx context.Context, f func(store.Work) error) error {
-	return s.perform(ctx, func(w *session) error { return f(work{w, s.opts.Now()}) })
+	return s.performBy(ctx, s.small, func(w *session) error { return f(work{w, s.opts.Now()}) })
 }
 
 const (
 	// A member keeps the time it joined. Seen again it is awaited again: what
 	// an operator forgot and then came back enforces keys.
+	// What another control node said of when a member was last heard, and until when
+	// it may hold a lease, is never taken back: nodes write late and by clocks of
+	// their own.
 	upsertGateway query = `INSERT INTO gateways (id, cluster, version, joined_us, seen_us, epoch, n, problem, lease_us, forgotten)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET cluster = excluded.cluster, version = excluded.version,
-seen_us = excluded.seen_us, epoch = excluded.epoch, n = excluded.n, problem = excluded.problem, lease_us = excluded.lease_us,
+seen_us = CASE WHEN excluded.seen_us > gateways.seen_us THEN excluded.seen_us ELSE gateways.seen_us END,
+epoch = excluded.epoch, n = excluded.n, problem = excluded.problem,
+lease_us = CASE WHEN excluded.lease_us > gateways.lease_us THEN excluded.lease_us ELSE gateways.lease_us END,
 forgotten = excluded.forgotten`
 	touchKey query = `INSERT INTO key_last_use (key_id, last4, time_us) VALUES (?, ?, ?)
 ON CONFLICT (key_id, last4) DO UPDATE SET time_us = excluded.time_us WHERE key_last_use.time_us < excluded.time_us`

@@ -60,8 +60,13 @@ func (s *Store) Update(ctx context.Context, cause gatehouse.Cause, f func(store.
 
 // perform queues a transaction that is no act of authority.
 func (s *Store) perform(ctx context.Context, f func(*session) error) error {
+	return s.performBy(ctx, s.jobs, f)
+}
+
+// performBy queues at a door: what waits at that of small ones goes first.
+func (s *Store) performBy(ctx context.Context, door chan<- *job, f func(*session) error) error {
 	j := &job{ctx: ctx, f: f, done: make(chan struct{})}
-	if err := submit(s, ctx, s.jobs, j); err != nil {
+	if err := submit(s, ctx, door, j); err != nil {
 		return err
 	}
 	<-j.done
@@ -92,8 +97,10 @@ func submit[T any](s *Store, ctx context.Context, to chan<- T, what T) error {
 	}
 }
 
-// run is the writer. Updates that wait go before jobs; after a group one job
-// may run, so that updates without end do not keep usage out for ever.
+// run is the writer. Updates that wait go before jobs, and small jobs before
+// large: an acknowledgement behind a queue of usage would make every change
+// look unpropagated. After a group one job may run, so that updates without
+// end do not keep usage out for ever; small jobs cannot, their callers being few.
 func (s *Store) run() {
 	defer close(s.done)
 	for {
@@ -107,11 +114,19 @@ func (s *Store) run() {
 		default:
 		}
 		select {
+		case j := <-s.small:
+			s.job(j)
+			continue
+		default:
+		}
+		select {
 		case <-s.quit:
 			return
 		case m := <-s.updates:
 			s.group(s.gather(m))
 			s.jobIfAny()
+		case j := <-s.small:
+			s.job(j)
 		case j := <-s.jobs:
 			s.job(j)
 		}
@@ -120,6 +135,11 @@ func (s *Store) run() {
 
 // jobIfAny runs a job that is waiting now, and does not wait for one.
 func (s *Store) jobIfAny() {
+	select {
+	case j := <-s.small:
+		s.job(j)
+	default:
+	}
 	select {
 	case j := <-s.jobs:
 		s.job(j)
@@ -159,19 +179,32 @@ func (s *Store) group(all []*member) {
 	}
 	if err := s.commit(all); err != nil {
 		for _, m := range all {
-			if len(all) > 1 {
-				err = s.commit([]*member{m})
-			}
-			if err != nil {
-				m.rev, m.err = gatehouse.Revision{}, unavailable(err)
+			// A connection that was lost deserves a second try: nothing was kept.
+			if (len(all) > 1 || s.silent(err)) && !final(err) {
+				m.conclude(s.commit([]*member{m}))
+			} else {
+				m.conclude(err)
 			}
 		}
 	}
 	if slices.ContainsFunc(all, func(m *member) bool { return m.err == nil && m.woke }) {
-		s.wake()
+		s.Wake()
 	}
 	for _, m := range all {
 		close(m.done)
+	}
+}
+
+// conclude gives a member the result of its transaction. One that failed by
+// itself keeps its own error: nothing of it was to be kept anyhow.
+func (m *member) conclude(err error) {
+	switch {
+	case err == nil:
+	case final(err) && m.err != nil:
+	case final(err):
+		m.rev, m.err = gatehouse.Revision{}, err
+	default:
+		m.rev, m.err = gatehouse.Revision{}, unavailable(err)
 	}
 }
 
@@ -185,13 +218,13 @@ func unavailable(err error) error {
 // whole: nothing of it was kept.
 func (s *Store) commit(all []*member) (err error) {
 	w := s.writer
-	if _, err := w.exec(query(s.d.Begin)); err != nil {
+	if err := w.begin(context.Background(), s.d.Begin); err != nil {
 		return err
 	}
 	g := &group{s: s}
 	defer func() {
 		if err != nil {
-			w.exec("ROLLBACK")
+			w.rollback()
 			g.undo(0)
 		}
 	}()
@@ -203,11 +236,20 @@ func (s *Store) commit(all []*member) (err error) {
 			return err
 		}
 	}
-	if err := g.store(); err != nil {
+	woke := slices.ContainsFunc(all, func(m *member) bool { return m.err == nil && m.woke })
+	if err := g.store(woke); err != nil {
 		return err
 	}
-	_, err = w.exec("COMMIT")
-	return err
+	if _, err = w.exec("COMMIT"); err != nil {
+		if err = s.settle(g, err); err != nil {
+			return err
+		}
+	}
+	g.publish()
+	if g.state.tree.Size/blockLeaves > g.first.tree.Size/blockLeaves {
+		s.fileBlocks()
+	}
+	return nil
 }
 
 // group is a transaction in the making: the installation row as the members
@@ -218,6 +260,9 @@ type group struct {
 	first state // as locked
 	undos []func()
 	words []filed
+	event string // the id of the first leaf
+	// pending are heads that nobody else may rely on yet: see catchup.go.
+	pending map[headKey]gatehouse.Revision
 }
 
 // filed is an event's entry for the word index. Entries wait for the end of the
@@ -233,14 +278,30 @@ type filed struct {
 func (g *group) lock() error {
 	st, err := g.s.readState(g.s.writer, lockState)
 	g.state, g.first = st, st
-	return err
+	if err != nil {
+		return err
+	}
+	if g.s.d.Shared {
+		if err := g.s.sameLog(st); err != nil {
+			return err
+		}
+		if err := g.s.catchUp(context.Background(), g.s.writer, st); err != nil {
+			return err
+		}
+	}
+	return g.s.thawed()
 }
 
 // store writes what the members moved. Words come first, so that a failure of
 // the index is a failure of the group and no event is unfindable.
-func (g *group) store() error {
+func (g *group) store(woke bool) error {
 	if g.state.equal(g.first) {
 		return nil
+	}
+	if woke && g.s.d.Notify != "" {
+		if _, err := g.s.writer.exec(query(g.s.d.Notify)); err != nil {
+			return err
+		}
 	}
 	for _, f := range g.words {
 		if _, err := g.s.writer.exec(query(g.s.d.Index), f.index, f.words); err != nil {
@@ -257,7 +318,10 @@ func (g *group) member(m *member) error {
 	if _, err := w.exec("SAVEPOINT member"); err != nil {
 		return err
 	}
-	before, mark, filed := g.state, len(g.undos), len(g.words)
+	before, mark, filed, scope := g.state, len(g.undos), len(g.words), w.scope
+	if err := w.see(store.ScopeOf(m.ctx)); err != nil {
+		return err
+	}
 	m.rev, m.err, m.woke, m.paniced = gatehouse.Revision{}, nil, false, nil
 	t := g.begin(m)
 	m.err = t.call(m)
@@ -269,6 +333,7 @@ func (g *group) member(m *member) error {
 		if _, err := w.exec("ROLLBACK TO member"); err != nil {
 			return err
 		}
+		w.scope, w.sick = scope, nil
 	}
 	_, err := w.exec("RELEASE member")
 	return err
@@ -305,16 +370,29 @@ func (s *Store) job(j *job) {
 	if j.err = j.ctx.Err(); j.err != nil {
 		return
 	}
-	if _, err := s.writer.exec(query(s.d.Begin)); err != nil {
+	w := s.writer
+	err := w.begin(context.Background(), s.d.Begin)
+	if err == nil {
+		// Usage is of all teams, and bookkeeping of none.
+		err = w.see(everyTeam)
+	}
+	if err != nil {
+		w.rollback()
 		j.err = unavailable(err)
 		return
 	}
-	if j.err = j.call(s.writer); j.err != nil {
-		s.writer.exec("ROLLBACK")
+	if j.err = j.call(w); j.err != nil {
+		w.rollback()
 		return
 	}
-	if _, err := s.writer.exec("COMMIT"); err != nil {
-		s.writer.exec("ROLLBACK")
+	// An error that the job passed over may have ended the transaction: then
+	// COMMIT would say yes and keep nothing.
+	err = w.sick
+	if err == nil || !s.d.Unprepared {
+		_, err = w.exec("COMMIT")
+	}
+	if err != nil {
+		w.rollback()
 		j.err = unavailable(err)
 	}
 }

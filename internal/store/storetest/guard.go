@@ -53,6 +53,15 @@ func (g *Guard) Open(where string, sealed []byte) ([]byte, error) {
 	return g.aead.Open(nil, sealed[:n], sealed[n:], []byte(where))
 }
 
+// Current implements [store.Guard]: there is one generation.
+func (g *Guard) Current([]byte) bool { return true }
+
+// CheckMAC implements [store.Guard].
+func (g *Guard) CheckMAC(where string, data, mac []byte) (ok, current bool) {
+	ok = hmac.Equal(mac, g.MAC(where, data))
+	return ok, ok
+}
+
 // MAC implements [store.Guard].
 func (g *Guard) MAC(where string, data []byte) []byte {
 	h := hmac.New(sha256.New, g.mac[:])
@@ -65,6 +74,11 @@ func (g *Guard) MAC(where string, data []byte) []byte {
 // SignLeaf implements [store.Guard].
 func (g *Guard) SignLeaf(index int64, leafHash [32]byte) []byte {
 	return ed25519.Sign(g.signing, audit.LeafMessage(index, leafHash))
+}
+
+// VerifyLeaf implements [store.Guard].
+func (g *Guard) VerifyLeaf(index int64, leafHash [32]byte, signature []byte) bool {
+	return ed25519.Verify(g.Public(), audit.LeafMessage(index, leafHash), signature)
 }
 
 // Commit implements [store.Guard].

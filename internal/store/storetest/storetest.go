@@ -24,10 +24,11 @@ type promise struct {
 
 // Run checks every promise of the contract.
 func Run(t *testing.T, factory Factory) {
-	for _, list := range [][]promise{updatePromises, keyPromises, recordPromises, auditPromises, usagePromises, workPromises} {
+	for _, list := range [][]promise{updatePromises, keyPromises, recordPromises, auditPromises, usagePromises, retentionPromises, workPromises} {
 		for _, p := range list {
 			t.Run(p.name, func(t *testing.T) {
-				p.keep(&bench{T: t, s: factory(t), ctx: context.Background(), team: gatehouse.NewID(), user: gatehouse.NewID()})
+				t.Parallel() // much of a case is waiting for a disk
+				p.keep(&bench{T: t, s: factory(t), ctx: store.System(context.Background()), team: gatehouse.NewID(), user: gatehouse.NewID()})
 			})
 		}
 	}

@@ -13,6 +13,8 @@ var workPromises = []promise{
 	{"work and ingest touch neither revision nor log", workTouchesNothing},
 	{"work that fails leaves nothing", workIsAtomic},
 	{"an update goes before the jobs that wait", updatesGoFirst},
+	{"a lease is one holder's until it runs out", leases},
+	{"text that some engine cannot hold is refused in records, and replaced in what comes from outside", unholdable},
 }
 
 func workTouchesNothing(b *bench) {
@@ -76,4 +78,41 @@ func updatesGoFirst(b *bench) {
 	wg.Wait()
 	b.equal(len(order), 9)
 	b.equal(order[0], "update")
+}
+
+func leases(b *bench) {
+	take := func(holder string, at time.Duration) (held bool) {
+		b.work(func(w store.Work) (err error) {
+			held, err = w.Lease("job", holder, start.Add(at), start.Add(at+time.Minute))
+			return err
+		})
+		return held
+	}
+	b.equal(take("a", 0), true)
+	b.equal(take("b", 59*time.Second), false)
+	b.equal(take("a", 30*time.Second), true)
+	b.equal(take("b", 89*time.Second), false)
+	b.equal(take("b", 90*time.Second), true)
+	b.equal(take("a", 91*time.Second), false)
+}
+
+func unholdable(b *bench) {
+	for _, text := range []string{"a\x00b", "a\xffb"} {
+		k := b.key(text, start)
+		_, err := b.s.Update(b.ctx, b.cause(), func(tx store.Tx) error { return tx.PutKey(k, b.act("x", "x")) })
+		b.is(err, gatehouse.InvalidArgument)
+		u := b.usage(start)
+		u.Model, u.ClientIP = text, text
+		b.equal(b.insert(u), []bool{true})
+		b.ingest(func(i store.Ingest) error {
+			return i.PutObjects([]store.Object{{ID: text, TeamID: b.team, UpstreamID: b.team, Model: text, CreateTime: start}})
+		})
+		b.work(func(w store.Work) error {
+			return w.SeenGateway(&gatehouse.Gateway{ID: gatehouse.NewID(), Problem: text})
+		})
+		b.putKey(b.key("after", start))
+	}
+	for _, u := range b.rows(store.UsageScan{}) {
+		b.equal(u.Model, "a\uFFFDb")
+	}
 }

@@ -1,0 +1,246 @@
+package limit
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gatehouse"
+)
+
+// Config is what a limiter works with.
+type Config struct {
+	Now func() time.Time // required
+	// Authority is who shares out the limits between several gateways. Nil is this
+	// process alone: every limit is its own, and nothing below is needed.
+	Authority Authority
+	// Alone begins without the authority, as the one gateway there is, until Share.
+	Alone   bool
+	Gateway gatehouse.ID
+	// Members returns the gateways of the fleet as the feed knows them. Nil, or an
+	// empty answer, leaves this gateway without base shares.
+	Members func() []Member
+}
+
+// Limiter is what a gateway asks before it dispatches. Without an authority it
+// is a [Table] and costs no more.
+type Limiter struct {
+	c      Config
+	epoch  time.Time
+	alone  *Table                 // also the holder's, once there is one
+	holder atomic.Pointer[Holder] // nil while alone
+	rtt    atomic.Int64           // of takes, smoothed, in nanoseconds
+	down   atomic.Int64           // no takes before this time: the authority does not answer
+	failed atomic.Uint64
+
+	counting sync.Mutex // one exchange at a time
+}
+
+// New returns a limiter. With an authority, Run must run beside it.
+func New(c Config) *Limiter {
+	l := &Limiter{c: c, epoch: c.Now(), alone: NewTable()}
+	l.rtt.Store(int64(MaxGuard / 5))
+	if c.Authority != nil && !c.Alone {
+		l.Share()
+	}
+	return l
+}
+
+// Share ends being alone: from its return on every admission is under shares of
+// the authority, which must have begun its memory before. What was admitted
+// alone stays in the windows, and is told as used. Again it does nothing.
+func (l *Limiter) Share() {
+	if l.c.Authority == nil {
+		return
+	}
+	h := NewHolder(l.c.Gateway, gatehouse.NewID())
+	h.table = l.alone
+	if l.holder.CompareAndSwap(nil, h) {
+		l.members()
+	}
+}
+
+// Epoch is the time from which Admit, Post and Settle count.
+func (l *Limiter) Epoch() time.Time { return l.epoch }
+
+// Len is how many subjects are in use.
+func (l *Limiter) Len() int {
+	return l.alone.Len()
+}
+
+// Failed is how many calls the authority did not answer, for metrics.
+func (l *Limiter) Failed() uint64 { return l.failed.Load() }
+
+// Admit decides about one request at now, the time since Epoch. It waits for
+// the authority only when this gateway's own share does not do. The error is
+// [gatehouse.Unavailable]: nobody can tell, and the client should come back.
+func (l *Limiter) Admit(ctx context.Context, now time.Duration, r Request) (Verdict, *Ticket, error) {
+	if l.holder.Load() == nil {
+		v, t := l.alone.Admit(now, r)
+		return v, t, nil
+	}
+	if r.Limits == (gatehouse.Limits{}) && len(r.More) == 0 {
+		return Verdict{OK: true}, nil, nil
+	}
+	return l.shared(ctx, r)
+}
+
+func (l *Limiter) shared(ctx context.Context, r Request) (Verdict, *Ticket, error) {
+	out := l.holder.Load().Admit(l.elapsed, &r, 0, false)
+	if out.Stale {
+		out = l.informed(ctx, &r)
+	}
+	if out.Take != 0 {
+		out = l.take(ctx, &r, out)
+	}
+	if !out.Verdict.OK && out.Unavailable {
+		return out.Verdict, nil, gatehouse.Errorf(gatehouse.Unavailable, "This gateway cannot tell yet whether the limits allow this request. Please retry.").After(time.Second)
+	}
+	return out.Verdict, out.Ticket, nil
+}
+
+// informed decides after asking what others count: this is the first request
+// for a while. One asks for all that wait, since only the newest answer counts.
+func (l *Limiter) informed(ctx context.Context, r *Request) Outcome {
+	l.counting.Lock()
+	out := l.holder.Load().Admit(l.elapsed, r, 0, false)
+	if out.Stale && l.elapsed() >= time.Duration(l.down.Load()) {
+		l.exchange(ctx)
+		out = l.holder.Load().Admit(l.elapsed, r, 0, false)
+	}
+	l.counting.Unlock()
+	if out.Stale {
+		out = l.holder.Load().Admit(l.elapsed, r, 0, true)
+	}
+	return out
+}
+
+// take asks the authority for this one request.
+func (l *Limiter) take(ctx context.Context, r *Request, refused Outcome) Outcome {
+	sent := l.elapsed()
+	if sent < time.Duration(l.down.Load()) {
+		return refused
+	}
+	guard := min(max(4*time.Duration(l.rtt.Load()), 10*time.Millisecond), MaxGuard)
+	ask := TakeRequest{Gateway: l.c.Gateway, Holder: l.holder.Load().id, Guard: guard, Cost: 1}
+	var place []int
+	for i, s := range append([]Subject{{ID: r.Key, Limits: r.Limits, Revision: r.Revision}}, r.More...) {
+		if refused.Take&(1<<i) != 0 {
+			ask.Subjects, place = append(ask.Subjects, s), append(place, i)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, guard)
+	defer cancel()
+	reply, err := l.c.Authority.Take(ctx, ask)
+	took := l.elapsed() - sent
+	if err != nil {
+		l.fail(ctx)
+		l.slower()
+		return refused
+	}
+	l.rtt.Store((7*l.rtt.Load() + int64(took)) / 8)
+	switch {
+	case !reply.OK:
+		refused.Unavailable = !reply.Full
+		refused.Verdict.Subject = place[min(max(reply.Index, 0), len(place)-1)]
+		refused.Verdict.Limit = reply.Limit
+		refused.Verdict.RetryAfter = max(reply.RetryAfter, refused.Verdict.RetryAfter)
+		return refused
+	case took > guard:
+		// Too late to be dispatched where it was counted.
+		refused.Unavailable = true
+		return refused
+	}
+	return l.holder.Load().Admit(l.elapsed, r, refused.Take, true)
+}
+
+// slower widens the guard after a take that did not come back in time.
+func (l *Limiter) slower() { l.rtt.Store(min(2*l.rtt.Load(), int64(MaxGuard/2))) }
+
+// fail remembers that the authority does not answer, so that requests do not
+// each wait for it.
+func (l *Limiter) fail(context.Context) {
+	l.failed.Add(1)
+	l.down.Store(int64(l.elapsed() + tick))
+}
+
+// Run renews shares and exchanges counts until ctx ends. The two do not wait
+// for each other: an authority that is slow at one must not starve the other.
+func (l *Limiter) Run(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		l.every(ctx, func() {
+			l.counting.Lock()
+			defer l.counting.Unlock()
+			l.exchange(ctx)
+		})
+	}()
+	l.every(ctx, func() {
+		l.members()
+		l.renew(ctx)
+	})
+	<-done
+	return ctx.Err()
+}
+
+func (l *Limiter) every(ctx context.Context, do func()) {
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			do()
+		}
+	}
+}
+
+func (l *Limiter) members() {
+	if h := l.holder.Load(); h != nil && l.c.Members != nil {
+		h.Roster(l.elapsed(), l.c.Members())
+	}
+}
+
+func (l *Limiter) renew(ctx context.Context) {
+	h := l.holder.Load()
+	if h == nil {
+		return
+	}
+	r, ok := h.Demands(l.elapsed())
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	reply, err := l.c.Authority.Lease(ctx, r)
+	if err != nil {
+		l.fail(ctx)
+		return
+	}
+	h.Leased(l.elapsed(), reply)
+}
+
+// exchange posts and asks once. The caller holds counting.
+func (l *Limiter) exchange(ctx context.Context) {
+	h := l.holder.Load()
+	if h == nil {
+		return
+	}
+	r, ok := h.Counts(l.elapsed())
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, MaxGuard)
+	defer cancel()
+	reply, err := l.c.Authority.Exchange(ctx, r)
+	if err != nil {
+		l.fail(ctx)
+		return
+	}
+	h.Counted(l.elapsed(), reply)
+}
+
+func (l *Limiter) elapsed() time.Duration { return l.c.Now().Sub(l.epoch) }

@@ -1,0 +1,151 @@
+package serve
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"gatehouse"
+	"gatehouse/internal/control"
+	"gatehouse/internal/limit"
+	"gatehouse/internal/limit/valkey"
+	"gatehouse/internal/store"
+)
+
+// keyPrefix begins every key in Valkey.
+const keyPrefix = "gatehouse"
+
+// shared is the authority that the configuration names; nil for none.
+func (p *program) shared() (limit.Authority, error) {
+	if p.cfg.Authority == "" {
+		return nil, nil
+	}
+	a, err := valkey.Open(p.cfg.Authority, keyPrefix)
+	if err != nil {
+		return nil, err
+	}
+	p.later("authority", func(context.Context) error { a.Close(); return nil })
+	return a, nil
+}
+
+// alone reports whether this process is the only gateway there is, so that every
+// limit is its own.
+func (p *program) alone(ctx context.Context) (alone bool, err error) {
+	if p.cfg.Role != RoleAll || p.cfg.Authority != "" {
+		return false, nil
+	}
+	err = p.store.View(store.System(ctx), func(v store.View) error {
+		gateways, err := v.Gateways()
+		alone = !slices.ContainsFunc(gateways, func(g *gatehouse.Gateway) bool { return g.ID != p.node && !g.Forgotten })
+		return err
+	})
+	return alone, err
+}
+
+// joiner is control as gateways know it. The first that joins ends this
+// process's being alone, before it hears that it is one.
+type joiner struct {
+	*control.Service
+	p  *program
+	up *uplink
+}
+
+// Join implements what the fleet's face asks for.
+func (m joiner) Join(ctx context.Context, r control.JoinRequest) (control.Joined, error) {
+	joined, err := m.Service.Join(ctx, r)
+	if l := m.p.limits; err == nil && l != nil && m.up.alone {
+		m.p.share.Do(func() {
+			if s, ok := m.up.limits.(*sole); ok {
+				s.memory.Store(limit.NewMemory(m.p.now))
+			}
+			l.Share()
+		})
+	}
+	return joined, err
+}
+
+// sole is control as the authority, for those without Valkey. Two control nodes
+// must not share out the same limit, so the one that holds a lease in the
+// database does. A node counts its lease from sending, on its own monotonic
+// clock, and gives it up early; the next one begins without memory, and so
+// waits for as long as any share may live. That bears clocks of nodes that are
+// apart by less than the difference.
+type sole struct {
+	p      *program
+	memory atomic.Pointer[limit.Memory]
+	until  atomic.Int64 // of the process's monotonic time, in nanoseconds
+	start  time.Time
+}
+
+// How often a node asks for its turn, how long it uses one, and how long the
+// database keeps it from others.
+const (
+	soleEvery = 2 * time.Second
+	soleUse   = 10 * time.Second
+	soleHold  = 30 * time.Second
+)
+
+func (p *program) newSole() *sole {
+	s := &sole{p: p, start: time.Now()}
+	p.loop("limits", s.keep)
+	return s
+}
+
+// keep asks for the turn until ctx ends.
+func (s *sole) keep(ctx context.Context) {
+	s.ask(ctx)
+	every(ctx, soleEvery, func() { s.ask(ctx) })
+}
+
+func (s *sole) ask(ctx context.Context) {
+	sent, now := time.Since(s.start), s.p.now()
+	var mine bool
+	err := s.p.store.Work(store.System(ctx), func(w store.Work) (err error) {
+		mine, err = w.Lease("limits", s.p.node.String(), now, now.Add(soleHold))
+		return err
+	})
+	if err != nil || !mine {
+		return
+	}
+	if sent > time.Duration(s.until.Load()) {
+		s.memory.Store(limit.NewMemory(s.p.now)) // whatever was known is too old
+	}
+	s.until.Store(int64(sent + soleUse))
+}
+
+// its is the memory, while it is this node's turn.
+func (s *sole) its() (*limit.Memory, error) {
+	m := s.memory.Load()
+	if m == nil || time.Since(s.start) > time.Duration(s.until.Load()) {
+		return nil, gatehouse.Errorf(gatehouse.Unavailable, "another control node shares out limits").After(soleEvery)
+	}
+	return m, nil
+}
+
+// Lease implements [limit.Authority].
+func (s *sole) Lease(ctx context.Context, r limit.LeaseRequest) (reply limit.LeaseReply, err error) {
+	m, err := s.its()
+	if err != nil {
+		return reply, err
+	}
+	return m.Lease(ctx, r)
+}
+
+// Take implements [limit.Authority].
+func (s *sole) Take(ctx context.Context, r limit.TakeRequest) (reply limit.TakeReply, err error) {
+	m, err := s.its()
+	if err != nil {
+		return reply, err
+	}
+	return m.Take(ctx, r)
+}
+
+// Exchange implements [limit.Authority].
+func (s *sole) Exchange(ctx context.Context, r limit.ExchangeRequest) (reply limit.ExchangeReply, err error) {
+	m, err := s.its()
+	if err != nil {
+		return reply, err
+	}
+	return m.Exchange(ctx, r)
+}

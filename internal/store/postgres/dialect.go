@@ -1,0 +1,85 @@
+package postgres
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"gatehouse/internal/store/sqlstore"
+)
+
+// channel is what changes are announced on.
+const channel = "gatehouse_changes"
+
+// patience bounds statements that nobody waits for with a context of their own.
+// A server that does not answer for so long is as good as lost.
+const patience = 20 * time.Second
+
+// dialect is what PostgreSQL does its own way.
+func dialect(node string) *sqlstore.Dialect {
+	return &sqlstore.Dialect{
+		Dollar: true,
+		// The first statement locks the installation row; those after it must see
+		// all that was committed before the lock was had, as a snapshot would not.
+		Begin:     "BEGIN ISOLATION LEVEL READ COMMITTED",
+		BeginRead: "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+		// The words are tokens already: no parser may look at them.
+		Index:      "INSERT INTO audit_words (idx, words) VALUES ($1, array_to_tsvector(string_to_array($2, ' ')))",
+		Match:      match,
+		Unprepared: true, Cursors: true, Shared: true,
+		Scope: "SELECT set_config('gatehouse.scope', $1, true)",
+		// A process that was stopped in the middle holds the installation's lock: the
+		// server takes it away before others lose patience.
+		WriteScope: "SELECT set_config('gatehouse.scope', $1, true), set_config('idle_in_transaction_session_timeout', '10s', true)",
+		Columns: `INSERT INTO usage_rows (day, id, start_us, team, api_key, model, endpoint, cluster, client_ip, vector, rest)
+SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
+$9::text[], $10::bytea[], $11::bytea[]) ON CONFLICT DO NOTHING`,
+		Notify:   "NOTIFY " + channel + ", '" + node + "'",
+		AddDay:   "SELECT gatehouse_usage_days($1)",
+		Patience: patience,
+		Refused:  refused,
+		Loaded: []string{
+			"SELECT setval(pg_get_serial_sequence('usage_names', 'id'), (SELECT COALESCE(MAX(id), 0) + 1 FROM usage_names), false)",
+			"SELECT setval('usage_runs_seq', (SELECT COALESCE(MAX(seq), 0) + 1 FROM usage_runs), false)",
+		},
+		Overrides: overrides,
+	}
+}
+
+// overrides are the statements that differ, by their portable text.
+var overrides = map[string]string{
+	// The row's lock alone: an update would leave a dead row for each group.
+	sqlstore.LockState: sqlstore.SelectState + ` FOR UPDATE`,
+	// Several nodes append runs to one day at once, so numbers are the sequence's.
+	sqlstore.InsertRun: `INSERT INTO usage_runs (team, day, seq, requests, models, cells, units, quarters)
+SELECT $1::bigint, $2::bigint, nextval('usage_runs_seq'), $3::bigint, $4::bytea, $5::bytea, $6::bytea, $7::bytea
+WHERE $8::bigint IS NOT NULL AND $9::bigint IS NOT NULL`,
+	// Days are tables.
+	sqlstore.DropRows: `SELECT gatehouse_drop_usage($1, $2)`,
+}
+
+// match asks the function that may read the words.
+func match(m sqlstore.Match) sqlstore.Matched {
+	var terms []string
+	for _, w := range m.Prefixes {
+		terms = append(terms, `'`+w+`':*`)
+	}
+	for _, w := range m.Exact {
+		terms = append(terms, `'`+w+`'`)
+	}
+	return sqlstore.Matched{
+		From:     "gatehouse_audit_search(?, ?, ?, ?, ?) w (idx) JOIN audit a ON a.idx = w.idx",
+		FromArgs: []any{strings.Join(terms, " & "), m.Low, m.High, m.Ascending, m.Most},
+		Index:    "w.idx",
+	}
+}
+
+// refused tells the server's no from silence. An administrator may end a
+// connection while its commit waits for a standby, when it is durable here
+// already: that is no refusal.
+func refused(err error) bool {
+	var said *pgconn.PgError
+	return errors.As(err, &said) && said.Severity != "FATAL" && said.Severity != "PANIC" && !strings.HasPrefix(said.Code, "57P") && !strings.HasPrefix(said.Code, "08")
+}
