@@ -54,6 +54,15 @@ verify-parts: ## 100 × kill -9 of each of control, gateway, PostgreSQL and Redi
 verify-away: ## control and database away for 5 minutes, with gateway restarts
 	@verify/run.sh away TestGatewaysServeWhileControlIsAway 300 300
 
+verify-sim: ## 1,000 seeds of shares, token counters, strict leases and credit against an oracle; planted bugs found
+	@verify/run.sh sim 'TestSimulated.*|TestTheSimulation.*' 1000 1000 ./internal/limit/limittest GATEHOUSE_SEEDS
+
+verify-mutants: ## 100,000 mutated batches, signed after mutation: no panic, no widened access
+	@verify/run.sh mutants 'Test.*Mutants.*' 100000 100000 ./internal/feed GATEHOUSE_MUTANTS
+
+verify-upgrade: ## the previous commit up, down and up again under load: no request fails
+	@verify/run.sh upgrade TestARollingUpgradeFailsNoRequest 1 1
+
 verify-share: ## one limit at 8 gateways through kills, pauses, partitions and an emptied authority
 	@verify/run.sh share TestManyGatewaysShareALimit 1 1
 

@@ -21,11 +21,17 @@
 //	5  internal/serve                 assembles a role into a running program
 //	4  internal/api/…, client,        faces: decode, call, encode
 //	   internal/simulate              the simulated upstream
+//	   internal/observe               spans and metrics, as the gateway tells them
 //	3  internal/control               the management use-cases
 //	   internal/gateway               the data plane: admit, forward, settle
-//	2  internal/store/sqlite          the engine of the truth
+//	   internal/fleet                 a gateway's way to a control elsewhere
+//	2  internal/store/{sqlite,postgres}  the engines of the truth, over
+//	   internal/store/sqlstore        the SQL they share
+//	   internal/limit/valkey          the limit authority outside control
 //	1  internal/{secret,store,limit,feed,meter,audit,llm,api,catalogue}
 //	0  this package
+//
+// internal/engine starts real servers for tests; nothing that runs imports it.
 //
 // # The two flows
 //
@@ -37,4 +43,8 @@
 // writes an open record to the journal, forwards the bytes it judged, streams
 // the answer while reading its usage, and settles: limits corrected, record
 // closed. The journal is ingested into rows and rollups exactly once.
+//
+// Control and gateway are one process or many. Apart, changes and usage travel
+// over one service of control (internal/api/fleet, internal/fleet), and neither
+// flow knows the difference.
 package gatehouse

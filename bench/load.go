@@ -2,13 +2,16 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // load is one kind of traffic.
@@ -53,12 +56,37 @@ func measure(p plan, t *target, l load) row {
 		t.sent += r.requests - r.errors
 		r.cpu = (cpuOf(t.pids) - before) * 1e6 / max(1, float64(r.requests))
 		r.target, r.load, r.connections, r.rss = t.name, l.name, l.connections, rssOf(t.pids)
-		runs = append(runs, r.row)
+		if runs = append(runs, r.row); r.errors > 0 {
+			explain(t, l)
+		}
 	}
-	slices.SortFunc(runs, func(a, b row) int { return int((a.cpu - b.cpu) * 1000) })
+	slices.SortFunc(runs, byCPU)
 	fmt.Fprintf(os.Stderr, "%-22s %-10s %4d  %7.1f µs  %8.0f/s\n", t.name, l.name, l.connections, runs[len(runs)/2].cpu, runs[len(runs)/2].rps)
 	return runs[len(runs)/2]
 }
+
+// wholeSeconds is all that wrk understands.
+func wholeSeconds(d time.Duration) string {
+	return fmt.Sprint(max(1, int(d.Round(time.Second)/time.Second)), "s")
+}
+
+// explain asks once more and says what the answer is, where a load had others
+// than 2xx: wrk counts them and no more.
+func explain(t *target, l load) {
+	keys, _ := os.ReadFile(t.keys)
+	first, _, _ := strings.Cut(string(keys), "\n")
+	c, err := dial(t.url)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, t.name, err)
+		return
+	}
+	defer c.Close()
+	if status, answer, err := c.do(chat(first, l.body)); err != nil || status != http.StatusOK {
+		fmt.Fprintln(os.Stderr, t.name, "answered", status, answer, err)
+	}
+}
+
+func byCPU(a, b row) int { return cmp.Compare(a.cpu, b.cpu) }
 
 // wrk drives the target with every key in turn.
 func wrk(p plan, t *target, l load) []byte {
@@ -66,7 +94,7 @@ func wrk(p plan, t *target, l load) []byte {
 	body := filepath.Join(p.dir, "body.json")
 	os.WriteFile(body, []byte(l.body), 0o600)
 	os.WriteFile(script, []byte(fmt.Sprintf(lua, body, t.keys)), 0o600)
-	args := []string{"-t1", "-c", strconv.Itoa(l.connections), "-d", p.duration.String(), "--latency", "--timeout", "10s", "-s", script, t.url + "/v1/chat/completions"}
+	args := []string{"-t1", "-c", strconv.Itoa(l.connections), "-d", wholeSeconds(p.duration), "--latency", "--timeout", "10s", "-s", script, t.url + "/v1/chat/completions"}
 	out, _ := exec.Command("wrk", args...).CombinedOutput()
 	return out
 }
@@ -149,12 +177,15 @@ func cpuOf(pids []int) float64 {
 }
 
 // rssOf is the peak resident memory of the processes together, in MB.
-func rssOf(pids []int) float64 {
+func rssOf(pids []int) float64 { return memoryOf(pids, "VmHWM:") }
+
+// memoryOf is a line of the kernel's about the processes together, in MB.
+func memoryOf(pids []int, line string) float64 {
 	var kb float64
 	for _, pid := range pids {
 		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		for line := range strings.Lines(string(b)) {
-			if f := strings.Fields(line); len(f) > 1 && f[0] == "VmHWM:" {
+		for l := range strings.Lines(string(b)) {
+			if f := strings.Fields(l); len(f) > 1 && f[0] == line {
 				n, _ := strconv.ParseFloat(f[1], 64)
 				kb += n
 			}

@@ -22,8 +22,9 @@ type plan struct {
 	duration time.Duration // of each load
 	repeats  int           // loads per row; the median counts
 	dir      string        // scratch
-	only     string        // substring of the targets to run; empty: all; "store": the database alone
-	scale    float64       // of the database's data set
+	only     string        // one of runs, or a substring of the targets to run; empty: all
+	scale    float64       // of the data sets of the goals
+	postgres bool          // -only store measures PostgreSQL instead of SQLite
 }
 
 func main() {
@@ -36,8 +37,9 @@ func main() {
 	flag.IntVar(&p.keys, "keys", 10_000, "how many keys take turns")
 	flag.DurationVar(&p.duration, "duration", 8*time.Second, "length of each load")
 	flag.IntVar(&p.repeats, "repeats", 3, "loads per row")
-	flag.StringVar(&p.only, "only", "", "run only targets whose name contains this; store measures the database alone, rollups a quarter of usage on PostgreSQL")
-	flag.Float64Var(&p.scale, "scale", 1, "share of a million keys and ten million events that -only store fills in")
+	flag.StringVar(&p.only, "only", "", "store: the database alone; rollups: questions to a quarter of usage on PostgreSQL; fleet: what a joined gateway costs beside one process; propagation: how soon 8 gateways enforce a change; replica: a million keys in a gateway; else: targets whose name contains this")
+	flag.Float64Var(&p.scale, "scale", 1, "share of the keys, events and changes that store, rollups, propagation and replica are about")
+	flag.BoolVar(&p.postgres, "postgres", false, "with -only store: PostgreSQL, on a server of its own")
 	flag.Parse()
 	if err := run(p); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -45,14 +47,24 @@ func main() {
 	}
 }
 
+// runs are the measurements that -only names; any other is of the data plane.
+var runs = map[string]struct {
+	run   func(plan) error
+	needs []string // programs
+}{
+	"store":       {runBooks, nil},
+	"rollups":     {runRollups, nil},
+	"fleet":       {runShared, []string{"wrk"}},
+	"propagation": {runPropagation, nil},
+	"replica":     {runReplica, nil},
+}
+
 func run(p plan) error {
-	switch p.only {
-	case "store":
-		return runBooks(p)
-	case "rollups":
-		return runRollups(p)
+	what, ok := runs[p.only]
+	if !ok {
+		what.run, what.needs = runDataPlanes, []string{"nginx", "wrk"}
 	}
-	for _, tool := range []string{"nginx", "wrk"} {
+	for _, tool := range what.needs {
 		if _, err := exec.LookPath(tool); err != nil {
 			return fmt.Errorf("%s is missing: apt-get install nginx-light wrk", tool)
 		}
@@ -66,20 +78,23 @@ func run(p plan) error {
 	}
 	defer os.RemoveAll(dir)
 	p.dir = dir
+	return what.run(p)
+}
+
+// runDataPlanes measures the data plane beside what others have.
+func runDataPlanes(p plan) error {
 	all, err := startTargets(p)
-	defer stopAll(all)
+	defer func() { stopAll(all) }()
 	if err != nil {
 		return err
 	}
 	var rows []row
 	for _, l := range loads {
-		var measured []row
 		for _, t := range all {
-			if p.only == "" || strings.Contains(t.name, p.only) || t.name == "nginx" {
-				measured = append(measured, measure(p, t, l))
+			if !t.aside && (p.only == "" || strings.Contains(t.name, p.only) || t.name == "nginx") {
+				rows = append(rows, measure(p, t, l))
 			}
 		}
-		rows = append(rows, measured...)
 	}
 	report(os.Stdout, p, rows)
 	return queryable(os.Stdout, all)

@@ -37,17 +37,19 @@ func report(w io.Writer, p plan, rows []row) {
 // queryable asks Gatehouse ten seconds after the last load how many requests
 // it has on its books: every one must be there.
 func queryable(w io.Writer, all []*target) error {
+	time.Sleep(10 * time.Second)
 	for _, t := range all {
-		if t.management == "" || t.held {
+		if t.created > 0 {
+			fmt.Fprintf(w, "\n%s: keys created, durable and audited: %.0f/s with %d clients\n", t.name, float64(countLines(t.keys))/t.created.Seconds(), creators)
+		}
+		if t.sent == 0 || t.management == "" || t.held {
 			continue
 		}
-		fmt.Fprintf(w, "\nkeys created, durable and audited: %.0f/s with 32 clients\n", float64(countLines(t.keys))/t.created.Seconds())
-		time.Sleep(10 * time.Second)
 		n, err := requestsOnTheBooks(t)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "answered %d requests, queryable 10 s after the run: %.0f\n", t.sent, n)
+		fmt.Fprintf(w, "%s: answered %d requests, queryable 10 s after the run: %.0f\n", t.name, t.sent, n)
 	}
 	return nil
 }

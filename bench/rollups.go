@@ -7,12 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"text/tabwriter"
 	"time"
 
 	house "gatehouse"
-	"gatehouse/internal/engine"
 	"gatehouse/internal/meter"
 	"gatehouse/internal/secret"
 	"gatehouse/internal/store"
@@ -36,24 +34,18 @@ const (
 // sums are written as ingest would have left them after its merges, since the
 // rows would take hours.
 func runRollups(p plan) error {
-	dir, err := os.MkdirTemp("", "gatehouse-rollups")
+	server, err := startPostgres(p.dir, "rollups")
+	if server != nil {
+		defer server.Kill()
+	}
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	server, err := engine.NewPostgres(filepath.Join(dir, "postgres"))
-	if err != nil {
+	b := &books{p: p, dir: p.dir, team: house.NewID(), table: tabwriter.NewWriter(os.Stdout, 2, 0, 2, ' ', 0)}
+	if b.keys, err = secret.Create(filepath.Join(p.dir, "secrets")); err != nil {
 		return err
 	}
-	if err := server.Start(); err != nil {
-		return err
-	}
-	defer server.Stop()
-	b := &books{p: p, dir: dir, team: house.NewID(), table: tabwriter.NewWriter(os.Stdout, 2, 0, 2, ' ', 0)}
-	if b.keys, err = secret.Create(filepath.Join(dir, "secrets")); err != nil {
-		return err
-	}
-	db, err := rollupsDatabase(server, b.keys)
+	db, err := postgres.Open(context.Background(), asRequests(server.DSN("rollups")), postgres.Options{Options: sqlstore.Options{Guard: b.keys}})
 	if err != nil {
 		return err
 	}
@@ -68,17 +60,6 @@ func runRollups(p plan) error {
 		}
 	}
 	return b.table.Flush()
-}
-
-func rollupsDatabase(server *engine.Postgres, keys *secret.Keys) (*postgres.DB, error) {
-	if err := server.CreateDatabase("rollups"); err != nil {
-		return nil, err
-	}
-	ctx, admin := context.Background(), server.DSN("rollups")
-	if err := postgres.Migrate(ctx, admin, "bench"); err != nil {
-		return nil, err
-	}
-	return postgres.Open(ctx, strings.Replace(admin, "postgres@", "bench@", 1), postgres.Options{Options: sqlstore.Options{Guard: keys}})
 }
 
 // rollups is the measurement of one database.
@@ -120,17 +101,22 @@ func (r *rollups) day(rng *rand.Rand, day time.Time, requests int64) (out []sqls
 	return out
 }
 
-// ask asks for every pair of dimensions by day.
+// ask asks for every pair of dimensions by day. The goal is for bounded ones,
+// which keys are not.
 func (r *rollups) ask() error {
 	dimensions := []string{"model", "cluster_name", "endpoint", "api_key_id"}
 	for i, x := range dimensions {
 		for _, y := range dimensions[i+1:] {
+			goal := "500 ms"
+			if y == "api_key_id" {
+				goal = ""
+			}
 			for _, v := range []house.UsageValue{{Name: "usd", Aggregation: "SUM"}, {Name: "billing_items", Aggregation: "COUNT"}} {
 				q := house.UsageQuery{Start: booksMonth, End: booksMonth.AddDate(0, 0, rollupDays), Zone: time.UTC, Unit: house.UnitDay,
 					Values: []house.UsageValue{v}, GroupBy: []string{x, y}}
-				if err := r.times(fmt.Sprintf("usage %s by day, %s × %s", v.Aggregation, x, y), "500 ms", func() (remark string, err error) {
+				if err := r.times(fmt.Sprintf("usage %s by day, %s × %s", v.Aggregation, x, y), goal, func() (remark string, err error) {
 					err = r.pg.View(store.ForTeam(context.Background(), r.team), func(view store.View) error {
-						a, err := meter.Analyze(view, r.team, q, time.Now())
+						a, err := meter.Analysis{}.Analyze(view, r.team, q, time.Now())
 						remark = fmt.Sprintf("%d series", len(a.Series))
 						return err
 					})

@@ -1,16 +1,13 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
+	"cmp"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,43 +25,55 @@ type target struct {
 	management, credential, team string
 	dir                          string        // its data, when it is a Gatehouse
 	held                         bool          // its usage is not ingested
+	aside                        bool          // runs, and gets no load
+	limits                       string        // members of its keys beside name and ACL; generous unless said
 	created                      time.Duration // how long the keys took
 	sent                         int           // requests that were answered well
 }
 
+// stopAll stops the last one first: a gateway that drains needs its control.
 func stopAll(all []*target) {
-	for _, t := range all {
-		if t.cmd != nil && t.cmd.Process != nil {
+	for _, t := range slices.Backward(all) {
+		if t != nil && t.cmd != nil && t.cmd.Process != nil {
 			t.cmd.Process.Signal(os.Interrupt)
 			t.cmd.Wait()
 		}
 	}
 }
 
-// startTargets starts the upstream and everything that stands before it.
-func startTargets(p plan) ([]*target, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
+// startUpstream starts what every target forwards to.
+func startUpstream(p plan) (t *target, self string, err error) {
+	if self, err = os.Executable(); err != nil {
+		return nil, "", err
 	}
 	dummy := filepath.Join(p.dir, "dummy-keys")
-	os.WriteFile(dummy, []byte("sk-none\n"), 0o600)
-	upstream := &target{name: "direct", url: "http://" + freeAddr(), keys: dummy}
+	if err := os.WriteFile(dummy, []byte("sk-none\n"), 0o600); err != nil {
+		return nil, "", err
+	}
+	t = &target{name: "direct", url: "http://" + freeAddr(), keys: dummy}
+	p.upstreamURL(t.url)
+	return t, self, start(t, exec.Command(self, "child", "upstream", strings.TrimPrefix(t.url, "http://")))
+}
+
+// launcher says how a target is started, and completes what t says of it.
+type launcher func(p plan, self string, t *target) (*exec.Cmd, error)
+
+// startTargets starts the upstream and everything that stands before it.
+func startTargets(p plan) ([]*target, error) {
+	upstream, self, err := startUpstream(p)
 	all := []*target{upstream}
-	if err := start(upstream, exec.Command(self, "child", "upstream", strings.TrimPrefix(upstream.url, "http://"))); err != nil {
+	if err != nil {
 		return all, err
 	}
-	for _, launch := range []func(plan, string, *target) (*exec.Cmd, error){
+	for _, launch := range []launcher{
 		nginx,
 		func(_ plan, self string, t *target) (*exec.Cmd, error) {
 			t.name = "ReverseProxy"
 			return exec.Command(self, "child", "reverseproxy", strings.TrimPrefix(t.url, "http://"), upstream.url), nil
 		},
-		dataPlane,
 		gatehouse,
 	} {
-		t := &target{url: "http://" + freeAddr(), keys: dummy}
-		p.upstreamURL(upstream.url)
+		t := &target{url: "http://" + freeAddr(), keys: upstream.keys}
 		cmd, err := launch(p, self, t)
 		if err != nil {
 			return all, err
@@ -74,12 +83,28 @@ func startTargets(p plan) ([]*target, error) {
 			return all, err
 		}
 	}
-	for _, t := range all[len(all)-2:] {
-		if err := createKeys(p, t); err != nil {
-			return all, err
-		}
+	if err := createKeys(p, all[len(all)-1]); err != nil {
+		return all, err
 	}
-	return all, nil
+	joined, err := startJoined(p, "gatehouse (gateway)", "")
+	return append(all, joined...), err
+}
+
+// startJoined starts control with keys, and one gateway that joined it.
+func startJoined(p plan, name, limits string, flags ...string) ([]*target, error) {
+	control, err := startControl(p, "")
+	if err != nil {
+		return []*target{control}, err
+	}
+	control.limits = limits
+	if err := createKeys(p, control); err != nil {
+		return []*target{control}, err
+	}
+	gateway, err := startGateway(p, control, name, "local", flags...)
+	if err == nil {
+		err = gateway.admits()
+	}
+	return []*target{control, gateway}, err
 }
 
 // upstreamURL leaves the upstream's address where the launchers find it.
@@ -111,14 +136,14 @@ func gatehouse(p plan, _ string, t *target) (*exec.Cmd, error) {
 	cmd := exec.Command(p.binary, "serve", "--data", filepath.Join(t.dir, "data"), "--bootstrap-file", filepath.Join(t.dir, "bootstrap"),
 		"--gateway", strings.TrimPrefix(t.url, "http://"), "--management", strings.TrimPrefix(t.management, "http://"), "--metrics", freeAddr(),
 		"--upstream", p.upstream()+"/v1")
-	cmd.Env = append(os.Environ(), "GATEHOUSE_MANAGEMENT_RATE=1000000", "GATEHOUSE_LOG_LEVEL=warn")
+	cmd.Env = quiet()
 	return cmd, os.MkdirAll(t.dir, 0o700)
 }
 
-// dataPlane is the same program with its usage left in the journal: what the
-// gateway costs when the control plane runs elsewhere, its shipping excepted.
+// dataPlane is one process with its usage left in the journal: what the data
+// plane costs with nothing beside it, neither shipping nor shares of limits.
 func dataPlane(p plan, self string, t *target) (*exec.Cmd, error) {
-	t.name, t.management, t.dir, t.held = "gatehouse (gateway)", "http://"+freeAddr(), filepath.Join(p.dir, "held"), true
+	t.name, t.management, t.dir, t.held = "one process, usage held", "http://"+freeAddr(), filepath.Join(p.dir, "held"), true
 	return exec.Command(self, "child", "dataplane", t.dir, strings.TrimPrefix(t.url, "http://"), strings.TrimPrefix(t.management, "http://"), p.upstream()+"/v1"), nil
 }
 
@@ -140,29 +165,18 @@ func start(t *target, cmd *exec.Cmd) error {
 
 // createKeys makes the keys with 32 clients, which is a measurement of its own.
 func createKeys(p plan, t *target) error {
-	var boot struct {
-		TeamID string `json:"team_id"`
-		Key    string `json:"management_key"`
-	}
-	text, err := os.ReadFile(filepath.Join(t.dir, "bootstrap"))
-	if err != nil {
+	if err := t.readBootstrap(); err != nil {
 		return err
 	}
-	if err := json.Unmarshal(text, &boot); err != nil {
-		return err
-	}
-	t.credential, t.team = boot.Key, boot.TeamID
-	const clients = 32
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
 	made := make([]string, p.keys)
 	var next atomic.Int64
 	var group sync.WaitGroup
 	var failed atomic.Value
 	began := time.Now()
-	for range clients {
+	for range creators {
 		group.Go(func() {
 			for i := next.Add(1) - 1; i < int64(p.keys) && failed.Load() == nil; i = next.Add(1) - 1 {
-				key, err := createKey(client, t, i)
+				key, err := createKey(t, i)
 				if err != nil {
 					failed.Store(err)
 				}
@@ -179,24 +193,18 @@ func createKeys(p plan, t *target) error {
 	return os.WriteFile(t.keys, []byte(strings.Join(made, "\n")+"\n"), 0o600)
 }
 
-func createKey(client *http.Client, t *target, i int64) (string, error) {
-	body := `{"name":"bench-` + strconv.FormatInt(i, 10) + `","acls":["api-key:model:*","api-key:endpoint:*"],"qps":100000,"qpm":6000000,"tpm":"1000000000"}`
-	req, _ := http.NewRequest("POST", t.management+"/auth/teams/"+t.team+"/api-keys", bytes.NewReader([]byte(body)))
-	req.Header.Set("Authorization", "Bearer "+t.credential)
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := client.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	answer, _ := io.ReadAll(resp.Body)
-	var out struct {
+// generous are limits that count and never refuse.
+const generous = `"qps":100000,"qpm":6000000,"tpm":"1000000000"`
+
+func createKey(t *target, i int64) (string, error) {
+	var made struct {
 		APIKey string `json:"apiKey"`
 	}
-	if err := json.Unmarshal(answer, &out); err != nil || out.APIKey == "" {
-		return "", fmt.Errorf("creating a key: %s %s", resp.Status, answer)
+	body := fmt.Sprintf(`{"name":"bench-%d","acls":["api-key:model:*","api-key:endpoint:*"],%s}`, i, cmp.Or(t.limits, generous))
+	if err := t.manage("POST", "/auth/teams/"+t.team+"/api-keys", body, &made); err != nil {
+		return "", err
 	}
-	return out.APIKey, nil
+	return made.APIKey, nil
 }
 
 func freeAddr() string {

@@ -21,10 +21,17 @@ import (
 )
 
 // child is what the bench starts of itself: an upstream that is as cheap as one
-// can be, and the bare reverse proxy to compare with.
+// can be, the bare reverse proxy to compare with, and the product where it must
+// say or leave out what the binary does not.
 func child(args []string) {
 	if args[0] == "dataplane" {
 		if err := runDataPlane(args[1], args[2], args[3], args[4]); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
+	if args[0] == "gateway" {
+		if err := measuredGateway(args[1], args[2], args[3:]); err != nil {
 			log.Fatal(err)
 		}
 		return

@@ -50,17 +50,16 @@ func between(b []byte, start, end string) []byte {
 	return out
 }
 
-// findNoSecrets looks in what was said and in every file of the data directory
-// but the secrets' own.
+// findNoSecrets looks in what was said and in every file of every data
+// directory, the database's own included, but the secrets' own.
 func (h *house) findNoSecrets(said []byte) {
 	h.t.Helper()
 	places := map[string][]byte{"answers, metrics and log": said}
-	data := filepath.Join(h.dir, "data")
-	err := filepath.WalkDir(data, func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(h.dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() && d.Name() == "secrets" {
 			return skip(err)
 		}
-		if !d.IsDir() {
+		if !d.IsDir() && d.Name() != "bootstrap.json" { // which is where the first key belongs
 			places[path], err = os.ReadFile(path)
 		}
 		return err

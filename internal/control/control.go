@@ -29,6 +29,9 @@ type Config struct {
 	Logger *slog.Logger
 	// Tester dials upstreams. Nil: tests are refused as unimplemented.
 	Tester tester
+	// Retention is how long raw usage is kept; 0: for ever. Questions that need
+	// older rows are refused instead of answered from what is left.
+	Retention time.Duration
 	// SpokenEndpoints are the endpoints that this installation's gateways
 	// serve; nil: every endpoint that an ACL may name.
 	SpokenEndpoints []string

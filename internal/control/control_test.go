@@ -16,6 +16,7 @@ import (
 	"gatehouse/internal/secret"
 	"gatehouse/internal/store"
 	"gatehouse/internal/store/sqlite"
+	"gatehouse/internal/store/sqlstore"
 )
 
 // house is a bootstrapped installation on the real engine.
@@ -64,19 +65,26 @@ func (s *interposed) Update(ctx context.Context, cause gatehouse.Cause, f func(s
 
 func open(t testing.TB) *house {
 	t.Helper()
-	dir := t.TempDir()
-	keys, err := secret.LoadOrCreate(filepath.Join(dir, "secrets"))
+	return openOn(t, func(t testing.TB, o sqlstore.Options) store.Store {
+		db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "truth.db"), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { db.Close() })
+		return db
+	})
+}
+
+// openOn is open on an engine.
+func openOn(t testing.TB, engine func(testing.TB, sqlstore.Options) store.Store) *house {
+	t.Helper()
+	keys, err := secret.LoadOrCreate(filepath.Join(t.TempDir(), "secrets"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	h := &house{clock: &clock{now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)}, log: &bytes.Buffer{}}
 	logger := slog.New(slog.NewTextHandler(h.log, nil))
-	db, err := sqlite.Open(t.Context(), filepath.Join(dir, "truth.db"), sqlite.Options{Guard: keys, Now: h.clock.Now, Logger: logger})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	h.store = &interposed{Store: db}
+	h.store = &interposed{Store: engine(t, sqlstore.Options{Guard: keys, Now: h.clock.Now, Logger: logger})}
 	h.Service = control.New(control.Config{Store: h.store, Now: h.clock.Now, Sealer: keys, Logger: logger})
 	first, made, err := h.Bootstrap(t.Context(), nil)
 	if err != nil || !made {
@@ -113,12 +121,15 @@ var all = gatehouse.ACL{"api-key:model:*", "api-key:endpoint:*"}
 
 func TestManagementContracts(t *testing.T) {
 	managementtest.Run(t, func(t *testing.T) managementtest.Installation {
-		h := open(t)
-		return managementtest.Installation{
-			As: func(token gatehouse.Token) managementtest.Client {
-				return h.As(&gatehouse.Call{Token: token, IP: netip.MustParseAddr("192.0.2.1")})
-			},
-			Root: h.first.Token, TeamID: h.first.TeamID, UserID: h.first.UserID, Now: h.clock.Now,
-		}
+		return installation(open(t))
 	})
+}
+
+func installation(h *house) managementtest.Installation {
+	return managementtest.Installation{
+		As: func(token gatehouse.Token) managementtest.Client {
+			return h.As(&gatehouse.Call{Token: token, IP: netip.MustParseAddr("192.0.2.1")})
+		},
+		Root: h.first.Token, TeamID: h.first.TeamID, UserID: h.first.UserID, Now: h.clock.Now,
+	}
 }

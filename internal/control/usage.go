@@ -17,7 +17,7 @@ func (c *Caller) AnalyzeUsage(ctx context.Context, team gatehouse.ID, q gatehous
 			return err
 		},
 		run: func(v store.View, who *principal) (gatehouse.UsageAnswer, error) {
-			return meter.Analyze(v, who.home(team), q, who.now)
+			return meter.Analysis{Retention: c.s.Retention, Brand: c.s.Brand}.Analyze(v, who.home(team), q, who.now)
 		},
 	})
 }

@@ -121,15 +121,28 @@ func (p *Postgres) Stop() {
 }
 
 // CreateDatabase makes an empty database.
-func (p *Postgres) CreateDatabase(name string) error {
+func (p *Postgres) CreateDatabase(name string) error { return p.create(name, "template1") }
+
+// create makes a database as a copy of another, which nobody may use meanwhile.
+func (p *Postgres) create(name, template string) error {
 	createdb, err := postgresProgram("createdb")
 	if err != nil {
 		return err
 	}
-	if out, err := exec.Command(createdb, "-h", "127.0.0.1", "-p", strconv.Itoa(p.Port), "-U", "postgres", name).CombinedOutput(); err != nil {
+	if out, err := exec.Command(createdb, "-h", "127.0.0.1", "-p", strconv.Itoa(p.Port), "-U", "postgres", "-T", template, name).CombinedOutput(); err != nil {
 		return fmt.Errorf("createdb %s: %w\n%s", name, err, out)
 	}
 	return nil
+}
+
+// Show reads a setting back as whoever dsn names sees it.
+func (p *Postgres) Show(dsn, setting string) (string, error) {
+	psql, err := postgresProgram("psql")
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.Command(psql, dsn, "-Atc", "SHOW "+setting).Output()
+	return strings.TrimSpace(string(out)), err
 }
 
 // shared is the server that the tests of one process share.
@@ -142,8 +155,7 @@ var shared = sync.OnceValues(func() (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A test cuts no power, so a sync would only cost time; stores under test
-	// are told so where they refuse such a server.
+	// It syncs as in production: stores refuse a server that does not.
 	return p, p.Start()
 })
 
@@ -155,18 +167,54 @@ var databases struct {
 // Database is a fresh database on a server that the tests of this process share.
 func Database(t testing.TB) (dsn string) {
 	t.Helper()
+	return copied(t, "template1")
+}
+
+// Copies returns a function that makes databases like Database does, as copies
+// of one that fill has filled: that takes a third of the time of filling each.
+func Copies(fill func(dsn string) error) func(t testing.TB) (dsn string) {
+	template := sync.OnceValues(func() (string, error) {
+		p, err := shared()
+		if err != nil {
+			return "", err
+		}
+		name := nextName()
+		if err := p.CreateDatabase(name); err != nil {
+			return "", err
+		}
+		return name, fill(p.DSN(name))
+	})
+	var one sync.Mutex // a template is copied once at a time
+	return func(t testing.TB) string {
+		t.Helper()
+		name, err := template()
+		if err != nil {
+			t.Fatal(err)
+		}
+		one.Lock()
+		defer one.Unlock()
+		return copied(t, name)
+	}
+}
+
+func copied(t testing.TB, template string) (dsn string) {
+	t.Helper()
 	p, err := shared()
 	if err != nil {
 		t.Fatal(err)
 	}
-	databases.Lock()
-	databases.n++
-	name := fmt.Sprintf("t%d_%d", os.Getpid(), databases.n)
-	databases.Unlock()
-	if err := p.CreateDatabase(name); err != nil {
+	name := nextName()
+	if err := p.create(name, template); err != nil {
 		t.Fatal(err)
 	}
 	return p.DSN(name)
+}
+
+func nextName() string {
+	databases.Lock()
+	defer databases.Unlock()
+	databases.n++
+	return fmt.Sprintf("t%d_%d", os.Getpid(), databases.n)
 }
 
 func postgresProgram(name string) (string, error) {

@@ -3,7 +3,6 @@ package engine
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -68,20 +67,28 @@ func (r *Redis) Kill() {
 
 // Flush empties it, as an operator's mistake would.
 func (r *Redis) Flush() error {
+	answer, err := r.Do("FLUSHALL")
+	if err == nil && answer != "+OK\r\n" {
+		err = fmt.Errorf("FLUSHALL answered %q", answer)
+	}
+	return err
+}
+
+// Do sends one command in the inline form and returns what the server answered
+// at once.
+func (r *Redis) Do(command string) (answer string, err error) {
 	c, err := net.DialTimeout("tcp", "127.0.0.1:"+strconv.Itoa(r.Port), time.Second)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(5 * time.Second))
-	if _, err := c.Write([]byte("FLUSHALL\r\n")); err != nil {
-		return err
+	if _, err := fmt.Fprintf(c, "%s\r\n", command); err != nil {
+		return "", err
 	}
-	answer := make([]byte, 5)
-	if _, err := io.ReadFull(c, answer); err != nil || string(answer) != "+OK\r\n" {
-		return fmt.Errorf("FLUSHALL answered %q: %w", answer, err)
-	}
-	return nil
+	buf := make([]byte, 64<<10)
+	n, err := c.Read(buf)
+	return string(buf[:n]), err
 }
 
 // Pause stops it without ending connections, and Resume goes on.

@@ -93,6 +93,9 @@ func (f *Follower) step(ctx context.Context) error {
 	sent := f.Now() // before sending: the lease lives from here
 	signed, err := f.Feed.Pull(ctx, p)
 	f.offer = gatehouse.CodeOf(err) == gatehouse.FailedPrecondition
+	if errors.Is(err, ErrForgotten) {
+		f.forgotten()
+	}
 	if err != nil {
 		return err
 	}

@@ -78,6 +78,63 @@ func TestARevisionIsAcknowledgedOnlyOnceItIsServed(t *testing.T) {
 	}, (*feed.Follower).Freeze)
 }
 
+// changesOnly has no snapshots for the disk.
+type changesOnly struct{ feed.Feed }
+
+func (c changesOnly) Pull(ctx context.Context, p feed.Poll) (feed.Signed, error) {
+	if p.Archive {
+		return feed.Signed{}, gatehouse.Errorf(gatehouse.Unavailable, "not now").After(time.Hour)
+	}
+	return c.Feed.Pull(ctx, p)
+}
+
+// Nobody waits for a forgotten gateway, so it must serve nothing, now and after a
+// restart. Any other refusal is a reason to wait for control and no more.
+func TestAForgottenGatewayStopsServing(t *testing.T) {
+	refuse := func(cause error) func(feed.Poll) (feed.Signed, error) {
+		return func(feed.Poll) (feed.Signed, error) {
+			return feed.Signed{}, gatehouse.Errorf(gatehouse.Unauthenticated, "no").Because(cause)
+		}
+	}
+	grant := step(1, 1)
+	grant.Lease = feed.LeaseLength
+	pause := func(p feed.Poll) (feed.Signed, error) {
+		time.Sleep(5 * time.Second) // virtual
+		return answer(step(1, 1))(p)
+	}
+	s := &script{answers: []func(feed.Poll) (feed.Signed, error){
+		answer(snapshot(1, put(t, testKey(1), 1))), answer(grant), refuse(nil), pause, refuse(feed.ErrForgotten), refuse(feed.ErrForgotten), pause,
+	}}
+	dir := t.TempDir()
+	fresh := func() feed.ArchiveConfig {
+		return feed.ArchiveConfig{Dir: dir, Verify: verify, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	}
+	restored := func() error { return feed.NewArchive(fresh()).Restore(feed.NewMemberReplica("local", nil)) }
+	follow(t, s, func(f *feed.Follower, r *feed.Replica, log *bytes.Buffer) {
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if !r.Fresh(time.Now()) || !r.Leased(time.Now()) || r.Forgotten() || restored() != nil {
+			t.Errorf("a refusal without proof stopped the gateway: stale %v, from disk %v", r.Stale(time.Now()), restored())
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if r.Fresh(time.Now()) || r.Leased(time.Now()) || !r.Forgotten() {
+			t.Errorf("forgotten, and it serves on: stale %v", r.Stale(time.Now()))
+		}
+		if err := restored(); gatehouse.CodeOf(err) != gatehouse.NotFound {
+			t.Errorf("forgotten, and a restart serves what is on disk: %v", err)
+		}
+		if n := strings.Count(log.String(), "has forgotten this gateway"); n != 1 {
+			t.Errorf("the operator is told %d times", n)
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if !r.Fresh(time.Now()) || r.Forgotten() {
+			t.Error("control knows the gateway again, and it does not serve")
+		}
+	}, func(f *feed.Follower) { f.Archive, f.Feed = feed.NewArchive(fresh()), changesOnly{s} })
+}
+
 func TestALeaseIsCountedFromSendingThePoll(t *testing.T) {
 	grant := step(1, 1)
 	grant.Lease = feed.LeaseLength

@@ -39,6 +39,8 @@ type staging struct {
 type heard struct {
 	sent  time.Time // of the poll that was answered
 	lease time.Time // until when strict keys may be served
+	// forgotten: the answer was that this gateway is no member, so it allows nothing.
+	forgotten bool
 }
 
 // NewReplica returns an empty replica of a gateway in cluster. It is not ready.

@@ -26,7 +26,10 @@ type Client struct {
 	id *Identity
 	// Small calls and bulk have connections of their own: a limit must not wait
 	// behind a snapshot.
-	quick, bulk   *nodes
+	quick, bulk *nodes
+	// limits goes to the same nodes by the same connections, and looks for the one
+	// that shares out limits: the feed stays where it is well.
+	limits        *nodes
 	changes, disk *stream
 }
 
@@ -49,7 +52,8 @@ func New(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{id: c.Identity, quick: quick, bulk: bulk, changes: newStream(quick), disk: newStream(bulk)}, nil
+	limits := &nodes{list: quick.list, transport: quick.transport}
+	return &Client{id: c.Identity, quick: quick, bulk: bulk, limits: limits, changes: newStream(quick), disk: newStream(bulk)}, nil
 }
 
 // Close ends the streams and their connections.
@@ -67,7 +71,8 @@ func (c *Client) Pull(ctx context.Context, p feed.Poll) (feed.Signed, error) {
 	if p.Archive {
 		s = c.disk
 	}
-	return s.pull(ctx, p)
+	out, err := s.pull(ctx, p)
+	return out, c.id.dismissed(err)
 }
 
 // Ingest implements meter.Sink.

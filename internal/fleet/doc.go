@@ -8,7 +8,7 @@
 // A process becomes a gateway by a join token, once. What it got then is its
 // [Identity], kept in its data directory: who it is, the credential that it shows
 // with every call, the private key that its cluster's upstream credentials are
-// sealed to, and the public keys that batches are signed by. From then on it
+// sealed to, and the public keys that batches are signed by, and where control is. From then on it
 // starts from that directory alone; the token is not looked at again.
 //
 // # When control is away

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"crypto/ecdh"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -31,8 +32,15 @@ type Identity struct {
 	dir        string
 	credential gatehouse.Token
 	seal       *ecdh.PrivateKey
-	mu         sync.RWMutex // guards verifiers
+	mu         sync.RWMutex // guards what follows, and the file
 	verifiers  []ed25519.PublicKey
+	way        Way
+}
+
+// Way is how a gateway reaches control.
+type Way struct {
+	Control []string `json:"control,omitempty"` // base URLs of control nodes
+	Roots   string   `json:"roots,omitempty"`   // PEM that their certificates are judged by; empty: the system's
 }
 
 // stored is the file. Members are only ever added.
@@ -43,6 +51,7 @@ type stored struct {
 	Credential string       `json:"credential,omitempty"` // empty: the join is not finished
 	SealKey    []byte       `json:"sealKey"`
 	Verifiers  [][]byte     `json:"verifiers,omitempty"`
+	Way
 }
 
 // Load reads the identity in a data directory. NotFound: this process has not
@@ -91,7 +100,7 @@ func (s *stored) identity(dir string) (*Identity, error) {
 		return bad("verify key")
 	}
 	return &Identity{
-		Gateway: s.Gateway, Cluster: s.Cluster, Brand: s.Brand, dir: dir, credential: token, seal: key, verifiers: verifiers,
+		Gateway: s.Gateway, Cluster: s.Cluster, Brand: s.Brand, dir: dir, credential: token, seal: key, verifiers: verifiers, way: s.Way,
 	}, nil
 }
 
@@ -186,13 +195,50 @@ func (i *Identity) SetVerifiers(raw [][]byte) error {
 	if slices.EqualFunc(keys, i.verifiers, func(a, b ed25519.PublicKey) bool { return a.Equal(b) }) {
 		return nil
 	}
-	s := &stored{
-		Gateway: i.Gateway, Cluster: i.Cluster, Brand: i.Brand, Credential: i.credential.Reveal(), SealKey: i.seal.Bytes(), Verifiers: raw,
-	}
-	if err := s.write(i.dir); err != nil {
+	if err := i.save(keys, i.way); err != nil {
 		return err
 	}
 	i.verifiers = keys
+	return nil
+}
+
+// save writes the file; the caller holds the lock.
+func (i *Identity) save(verifiers []ed25519.PublicKey, way Way) error {
+	s := &stored{
+		Gateway: i.Gateway, Cluster: i.Cluster, Brand: i.Brand, Credential: i.credential.Reveal(), SealKey: i.seal.Bytes(), Way: way,
+	}
+	for _, k := range verifiers {
+		s.Verifiers = append(s.Verifiers, k)
+	}
+	return s.write(i.dir)
+}
+
+// Reach is how control is reached: as the operator says, else as was said last.
+// Roots belong to the URLs that they were given with.
+func (i *Identity) Reach(said Way) (Way, error) {
+	if len(said.Control) > 0 {
+		return said, nil
+	}
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	if len(i.way.Control) == 0 {
+		return said, gatehouse.Errorf(gatehouse.InvalidArgument, "it is not known where control is: give --control URL")
+	}
+	return Way{i.way.Control, cmp.Or(said.Roots, i.way.Roots)}, nil
+}
+
+// Remember keeps how control is reached, so that this gateway starts from its
+// data directory alone.
+func (i *Identity) Remember(way Way) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if slices.Equal(way.Control, i.way.Control) && way.Roots == i.way.Roots {
+		return nil
+	}
+	if err := i.save(i.verifiers, way); err != nil {
+		return err
+	}
+	i.way = way
 	return nil
 }
 

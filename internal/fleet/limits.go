@@ -72,17 +72,26 @@ func (c *Client) Exchange(ctx context.Context, r limit.ExchangeRequest) (limit.E
 	return out, answers(len(out.Others), len(r.Counts))
 }
 
-// ask makes one call of the authority, of one node: asking a second would cost
-// more time than the answer is good for, and the next call goes there.
-func ask[Q, A any](ctx context.Context, c *Client, limit time.Duration, req *Q, call func(wire.FleetClient, context.Context, *Q) (*A, error)) (*A, error) {
-	to := c.quick.now()
+// ask makes one call of the authority. A node that answers at once that it
+// cannot serve it, as all but one do where control is the authority, costs next
+// to nothing, so the next one is asked. After one that is silent nobody is:
+// asking a second would cost more time than the answer is good for, and the next
+// call goes there.
+func ask[Q, A any](ctx context.Context, c *Client, limit time.Duration, req *Q, call func(wire.FleetClient, context.Context, *Q) (*A, error)) (out *A, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	out, err := call(to.rpc, ctx, req)
-	if err = fault(err); err != nil && away(err) {
-		c.quick.failed(to)
+	for range c.limits.list {
+		to := c.limits.now()
+		out, err = call(to.rpc, ctx, req)
+		if err = fault(err); gatehouse.CodeOf(err) != gatehouse.Unavailable && !away(err) {
+			return out, err
+		}
+		c.limits.failed(to)
+		if away(err) || ctx.Err() != nil {
+			break
+		}
 	}
-	return out, err
+	return nil, err
 }
 
 // answers refuses a reply that does not fit its request: shares of other

@@ -24,6 +24,15 @@ func quiet(fd uintptr, b []byte) bool {
 	return err == syscall.EAGAIN
 }
 
+// pushed writes what fits without waiting.
+func pushed(fd uintptr, p []byte) (int, error) {
+	n, err := syscall.Write(int(fd), p)
+	if err == syscall.EAGAIN || err == syscall.EINTR {
+		err = nil
+	}
+	return max(n, 0), err
+}
+
 // watch returns a function that looks whether an idle connection is quiet. It is
 // asked before every reuse, so it allocates nothing.
 func watch(nc net.Conn) (alive func() bool) {

@@ -21,12 +21,13 @@ type field struct{ name, value string }
 // answer that net/http then thinks it owes is dropped by the wire. net/http still
 // decides everything else: what a request is, and whether the connection is kept.
 // Whatever is not that usual case (HTTP/1.0, HTTP/2, HEAD, a connection that is
-// to close, a body left unread) goes the usual way.
+// to close, also because the server is going, a body left unread) goes the usual
+// way.
 
 // mayDirect says whether this answer may be written by the call itself.
 func (c *call) mayDirect() bool {
 	r := c.r
-	return c.wire != nil && r.ProtoMinor == 1 && c.heard && !c.closing && !r.Close &&
+	return c.wire != nil && r.ProtoMinor == 1 && c.heard && !c.closing && !r.Close && !c.wire.from.closed.Load() &&
 		r.Method != http.MethodHead && r.Method != http.MethodConnect && r.Header["Expect"] == nil && r.Header["Upgrade"] == nil
 }
 
@@ -127,15 +128,18 @@ func (c *call) flush() error {
 	if len(c.wire.out) == 0 {
 		return nil
 	}
-	_, err := c.wire.Conn.Write(c.wire.out)
+	_, err := c.wire.write(c.wire.out)
 	c.wire.out = c.wire.out[:0]
 	return err
 }
 
 // end sends the rest of an answer that the call writes itself, once all else is
 // done, and says to the wire what net/http will write into it. An answer shorter
-// than declared breaks the connection.
+// than declared breaks the connection, and so does a client that has gone: it may
+// only have closed its half, and must not read an end where none is, nor the
+// empty 200 of a handler that wrote nothing.
 func (c *call) end() {
+	c.abort = c.abort || c.gone
 	if !c.direct || c.abort {
 		return
 	}

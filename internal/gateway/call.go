@@ -14,9 +14,8 @@ import (
 	"gatehouse/internal/meter"
 )
 
-// call is one request from its first line to its settlement. net/http reads the
-// response's header, which points into it, after the handler has returned, so
-// it is used again only for the next request of the same connection.
+// call is one request from its first line to its settlement. It is wiped then,
+// and used again only for the next request of the same connection.
 type call struct {
 	g     *Gateway
 	wire  *wire // nil below HTTP/2 and without Listen

@@ -113,6 +113,7 @@ type exchange struct {
 	response *http.Response // of the indirect way
 	cancel   func()
 	expired  *atomic.Bool // of this attempt: its timer may outlive it
+	lent     *lent        // the body of this attempt
 
 	leaver // guarded by leavers.mu
 }

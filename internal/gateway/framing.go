@@ -17,6 +17,7 @@ type framing struct {
 	later  bool   // a request came before
 	old    bool   // the request is not of HTTP/1.1
 	coded  bool   // Transfer-Encoding: chunked
+	lines  int    // of the preface, read so far
 	length int64  // of the body, or of what is left of it or of its chunk; -1: not declared
 	carry  []byte // the beginning of a line whose end has not come
 }
@@ -31,7 +32,8 @@ const (
 	chunkSize                     // of a chunk's first line
 	chunkEnd                      // of the empty line behind a chunk's bytes
 	inTrailer
-	beyond // HTTP/2, or what net/http refuses itself
+	inPreface // of HTTP/2
+	beyond    // HTTP/2
 )
 
 // maxLine bounds a line that comes in pieces. net/http bounds the whole head
@@ -98,13 +100,29 @@ func (f *framing) line(s []byte) bool {
 			return true
 		}
 		return s[0] != ' ' && s[0] != '\t'
+	case inPreface:
+		return f.prefaceLine(s)
+	}
+	return true
+}
+
+// preface is what HTTP/2 begins with, by lines. net/http serves what only begins
+// like it as HTTP/1, so anything else must not pass unchecked.
+var preface = [...]string{"PRI * HTTP/2.0", "", "SM", ""}
+
+func (f *framing) prefaceLine(s []byte) bool {
+	if string(s) != preface[f.lines] {
+		return false
+	}
+	if f.lines++; f.lines == len(preface) {
+		f.state = beyond
 	}
 	return true
 }
 
 func (f *framing) requestLine(s []byte) bool {
-	if !f.later && string(s) == "PRI * HTTP/2.0" {
-		f.state = beyond
+	if !f.later && string(s) == preface[0] {
+		f.state, f.lines = inPreface, 1
 		return true
 	}
 	f.state, f.later, f.length, f.coded = inHead, true, -1, false

@@ -180,6 +180,7 @@ func (c *call) close() {
 	if p == http.ErrAbortHandler || c.abort {
 		panic(http.ErrAbortHandler) // the server breaks the connection and says nothing
 	}
+	c.wipe()
 }
 
 func (c *call) broken(p any) {

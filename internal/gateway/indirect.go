@@ -1,13 +1,13 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -61,10 +61,15 @@ func (x *exchange) sendIndirect(o *order) *lost {
 	x.timer = timer
 	x.mu.Unlock()
 	x.setDeadline(time.Now().Add(x.link.header))
-	req, err := http.NewRequestWithContext(ctx, o.method, x.link.scheme+"://"+x.link.host+string(x.link.appendTarget(nil, o)), bytes.NewReader(o.body))
+	req, err := http.NewRequestWithContext(ctx, o.method, x.link.scheme+"://"+x.link.host+string(x.link.appendTarget(nil, o)), http.NoBody)
 	if err != nil {
 		x.releaseIndirect()
 		return lose(false, err)
+	}
+	if len(o.body) > 0 {
+		x.lent = &lent{bytes: o.body}
+		req.ContentLength, req.GetBody = int64(len(o.body)), x.lent.reader
+		req.Body, _ = x.lent.reader()
 	}
 	req.Header = o.header.Clone()
 	req.Header.Set("Accept-Encoding", "identity")
@@ -93,6 +98,7 @@ func (x *exchange) releaseIndirect() {
 	if x.cancel == nil {
 		return
 	}
+	x.lent.takeBack()
 	x.mu.Lock()
 	x.timer = nil
 	x.mu.Unlock()
@@ -103,8 +109,49 @@ func (x *exchange) releaseIndirect() {
 		x.response.Body.Close()
 	}
 	x.cancel()
-	x.response, x.cancel = nil, nil
+	x.response, x.cancel, x.lent = nil, nil, nil
 }
+
+// lent is a request's body in the hands of a transport, which may go on sending
+// it after its answer has come. The memory is another request's by then: what
+// was taken back is not read any more.
+type lent struct {
+	mu    sync.Mutex
+	bytes []byte
+}
+
+func (l *lent) takeBack() {
+	if l != nil {
+		l.mu.Lock()
+		l.bytes = nil
+		l.mu.Unlock()
+	}
+}
+
+// reader begins at the beginning, for a transport that tries again.
+func (l *lent) reader() (io.ReadCloser, error) { return io.NopCloser(&lentReader{lent: l}), nil }
+
+type lentReader struct {
+	lent *lent
+	at   int
+}
+
+// Read implements [io.Reader]. It copies under the lock, so there is no WriteTo.
+func (r *lentReader) Read(p []byte) (int, error) {
+	r.lent.mu.Lock()
+	defer r.lent.mu.Unlock()
+	switch {
+	case r.lent.bytes == nil:
+		return 0, errTakenBack
+	case r.at == len(r.lent.bytes):
+		return 0, io.EOF
+	}
+	n := copy(p, r.lent.bytes[r.at:])
+	r.at += n
+	return n, nil
+}
+
+var errTakenBack = errors.New("the request has ended, and its body with it")
 
 func dialFailed(err error) bool {
 	var op *net.OpError

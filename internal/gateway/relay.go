@@ -214,6 +214,9 @@ func (c *call) writeWait(n int) {
 const serverBuffer = 2 << 10
 
 func (c *call) writeDeadline() {
+	if c.wire != nil && c.wire.raw != nil {
+		return // the wire sets one when a write must wait
+	}
 	now := time.Now()
 	if now.Sub(c.written) < writeRearm {
 		return

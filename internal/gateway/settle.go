@@ -18,6 +18,8 @@ func (c *call) settle() {
 		return
 	}
 	c.settled = true
+	defer c.hush(false)
+	defer c.dropBody() // also when an observer panics: the budget is everybody's
 	now := c.g.c.Now()
 	latency := now.Sub(c.start)
 	raw, tier := c.count()
@@ -31,8 +33,6 @@ func (c *call) settle() {
 		c.g.pools.taps.Put(c.tap)
 		c.tap = nil
 	}
-	c.dropBody()
-	c.hush(false)
 }
 
 // count finds what is to be billed.
@@ -135,6 +135,7 @@ func (c *call) report(now time.Time, latency time.Duration) {
 	if c.attempts > 0 {
 		attrs = append(attrs, slog.String("record_id", c.id.String()), slog.String("upstream", c.upstream), slog.Int("attempts", c.attempts),
 			slog.String("outcome", string(c.outcome)), slog.Int64("first_byte_us", c.firstByte.Microseconds()),
+			slog.Int64("admitted_us", c.admittedAfter().Microseconds()),
 			slog.Int64("prompt_tokens", c.usage.Prompt()), slog.Int64("completion_tokens", c.usage.Completion()),
 			slog.Bool("estimated", c.estimated))
 	}
@@ -142,6 +143,15 @@ func (c *call) report(now time.Time, latency time.Duration) {
 		attrs = append(attrs, slog.String("user_agent", clip(ua[0])))
 	}
 	log.LogAttrs(ctx, level, "request", attrs...)
+}
+
+// admittedAfter is how long the decision took: the body's arrival and, where a
+// share was asked for, the authority's answer. Zero without a limit.
+func (c *call) admittedAfter() time.Duration {
+	if c.verdict.At == 0 {
+		return 0
+	}
+	return c.verdict.At - c.start.Sub(c.g.epoch)
 }
 
 func (c *call) ip() string {

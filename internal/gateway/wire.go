@@ -17,7 +17,7 @@ import (
 // it: see framing. It is put outside TLS, where the bytes can be read; a server
 // on top of TLS must then allow unencrypted HTTP/2, since it no longer sees the
 // TLS, and offer "h2" itself.
-func Listen(l net.Listener) net.Listener { return wires{l} }
+func Listen(l net.Listener) net.Listener { return &wires{Listener: l, patience: writeTime} }
 
 // ConnContext is the [http.Server.ConnContext] of a server on top of [Listen].
 // Without it everything works, and costs more.
@@ -28,15 +28,25 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
-type wires struct{ net.Listener }
+type wires struct {
+	net.Listener
+	closed   atomic.Bool   // the server is going
+	patience time.Duration // with a client that does not read
+}
 
 // Accept implements [net.Listener].
-func (l wires) Accept() (net.Conn, error) {
+func (l *wires) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return newWire(c), nil
+	return newWire(c, l), nil
+}
+
+// Close implements [net.Listener]. A server that shuts down begins with it.
+func (l *wires) Close() error {
+	l.closed.Store(true)
+	return l.Listener.Close()
 }
 
 type wireKey struct{}
@@ -67,6 +77,7 @@ func wireOf(r *http.Request) *wire {
 // at the socket of those that last.
 type wire struct {
 	net.Conn
+	from    *wires
 	raw     syscall.RawConn // nil where there is no plain socket: then nothing is lazy
 	framing framing
 	refused bool        // nothing more is read
@@ -74,6 +85,7 @@ type wire struct {
 	gone    atomic.Bool // it did
 	call    *call       // of the request before, to be used again
 	out     []byte      // of an answer that the call writes itself
+	push    push        // of what is being written
 	mute    bool        // the next write is net/http's idea of that answer
 	peer    netip.Addr  // the client of the request before, and
 	said    string      // how it is written
@@ -84,10 +96,11 @@ type wire struct {
 	reading bool
 }
 
-func newWire(c net.Conn) *wire {
-	w := &wire{Conn: c}
+func newWire(c net.Conn, from *wires) *wire {
+	w := &wire{Conn: c, from: from}
 	if sc, ok := c.(syscall.Conn); ok {
 		w.raw, _ = sc.SyscallConn()
+		w.push.step = w.push.move
 	}
 	return w
 }
@@ -207,10 +220,55 @@ func (w *wire) Write(p []byte) (int, error) {
 		w.mute = false
 		return len(p), nil
 	}
-	return w.Conn.Write(p)
+	return w.write(p)
 }
 
-// spare is a call to use, empty.
+// write writes at once what the socket takes, mostly all. Only what must wait
+// for the client gets a deadline: a client that sends request upon request and
+// reads no answer would else keep its goroutine for ever.
+func (w *wire) write(p []byte) (int, error) {
+	if w.raw == nil {
+		return w.Conn.Write(p)
+	}
+	n, err := w.push.take(w.raw, p)
+	if err != nil || n == len(p) {
+		return n, err
+	}
+	if err := w.Conn.SetWriteDeadline(time.Now().Add(w.from.patience)); err != nil {
+		return n, err
+	}
+	more, err := w.Conn.Write(p[n:])
+	if err == nil {
+		err = w.Conn.SetWriteDeadline(time.Time{})
+	}
+	return n + more, err
+}
+
+// push is one write that does not wait, as one operation of the poller.
+type push struct {
+	step func(fd uintptr) bool // made once
+	p    []byte
+	n    int
+	err  error
+}
+
+func (u *push) take(raw syscall.RawConn, p []byte) (int, error) {
+	u.p, u.n, u.err = p, 0, nil
+	err := raw.Write(u.step)
+	u.p = nil
+	if err == nil {
+		err = u.err
+	}
+	return u.n, err
+}
+
+func (u *push) move(fd uintptr) bool {
+	u.n, u.err = pushed(fd, u.p)
+	return true
+}
+
+// spare is a call to use, empty. What the one before left is wiped here too, since
+// nothing else keeps one key's data from the next request of a connection.
 func (w *wire) spare() *call {
 	if w == nil {
 		return new(call)
@@ -219,8 +277,17 @@ func (w *wire) spare() *call {
 	if w.call == nil {
 		w.call = new(call)
 	}
-	*w.call = call{fields: w.call.fields[:0]}
+	w.call.wipe()
 	return w.call
+}
+
+// wipe forgets a request. An idle connection must not keep what it pointed to:
+// a request, its answer, a whole catalogue that is no longer in force.
+func (c *call) wipe() {
+	if c.g != nil {
+		clear(c.fields)
+		*c = call{fields: c.fields[:0]}
+	}
 }
 
 // text is how an address is written, which for one connection is mostly the same

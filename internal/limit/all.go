@@ -52,17 +52,22 @@ type one struct {
 	entry *entry
 }
 
-// admitMore is Admit for a request with several subjects, in a process that has
-// every limit to itself.
-func (t *Table) admitMore(now time.Duration, r *Request) (Verdict, *Ticket) {
+// admitMore is admit for a request with several subjects.
+func (t *Table) admitMore(now time.Duration, r *Request) (v Verdict, ticket *Ticket, mine bool) {
 	var room [1 + MaxMore]one
 	all := split(r, room[:0])
 	unlock := t.lock(all)
 	defer unlock()
 	for i := range all {
+		if s := all[i].shard; s != nil && s.shared {
+			return v, nil, false
+		}
+	}
+	for i := range all {
 		all[i].enter(now)
 	}
-	return admitLocked(now, all)
+	v, ticket = admitLocked(now, all)
+	return v, ticket, true
 }
 
 // split makes one request of each subject that has limits. They stay in order:

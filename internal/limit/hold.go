@@ -189,8 +189,10 @@ func (h *hold) grant(now, sent time.Duration, s Share) {
 	}
 }
 
-// hear takes what others count.
+// hear takes what others count. Less than nothing, which no authority means,
+// would open the limit.
 func (h *hold) hear(now, sent time.Duration, others int64, r *ExchangeReply) {
+	others = max(others, 0)
 	switch complete := r.Age >= remembered(perMinute); {
 	case h.epoch != 0 && h.epoch != r.Epoch && h.known && now-h.othersAt < 2*time.Second:
 		// It forgot, we did not: nothing that others counted then may be forgotten

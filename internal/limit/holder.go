@@ -94,6 +94,7 @@ func (h *Holder) Admit(clock func() time.Duration, r *Request, taken uint8, fina
 		return out
 	}
 	out.Verdict, out.Ticket = admitLocked(now, all)
+	out.Verdict.At = now
 	if !out.Verdict.OK {
 		out.help(now, all, final)
 	}

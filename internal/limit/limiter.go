@@ -57,6 +57,7 @@ func (l *Limiter) Share() {
 	h := NewHolder(l.c.Gateway, gatehouse.NewID())
 	h.table = l.alone
 	if l.holder.CompareAndSwap(nil, h) {
+		l.alone.share()
 		l.members()
 	}
 }
@@ -72,13 +73,27 @@ func (l *Limiter) Len() int {
 // Failed is how many calls the authority did not answer, for metrics.
 func (l *Limiter) Failed() uint64 { return l.failed.Load() }
 
+// Shared reports whether limits are shared with other gateways.
+func (l *Limiter) Shared() bool { return l.holder.Load() != nil }
+
+// Reached reports that the authority has not failed lately. Who asks it nothing
+// cannot tell.
+func (l *Limiter) Reached() bool {
+	down := time.Duration(l.down.Load())
+	return down == 0 || l.elapsed() > down+lately
+}
+
+// lately is for how long a failure of the authority shows.
+const lately = 5 * time.Second
+
 // Admit decides about one request at now, the time since Epoch. It waits for
 // the authority only when this gateway's own share does not do. The error is
 // [gatehouse.Unavailable]: nobody can tell, and the client should come back.
 func (l *Limiter) Admit(ctx context.Context, now time.Duration, r Request) (Verdict, *Ticket, error) {
 	if l.holder.Load() == nil {
-		v, t := l.alone.Admit(now, r)
-		return v, t, nil
+		if v, t, mine := l.alone.admit(now, &r); mine {
+			return v, t, nil
+		}
 	}
 	if r.Limits == (gatehouse.Limits{}) && len(r.More) == 0 {
 		return Verdict{OK: true}, nil, nil
@@ -143,9 +158,12 @@ func (l *Limiter) take(ctx context.Context, r *Request, refused Outcome) Outcome
 	switch {
 	case !reply.OK:
 		refused.Unavailable = !reply.Full
+		if reply.Full {
+			refused.Verdict.Requests.Remaining = 0 // here there may be room; there is none in all
+		}
 		refused.Verdict.Subject = place[min(max(reply.Index, 0), len(place)-1)]
 		refused.Verdict.Limit = reply.Limit
-		refused.Verdict.RetryAfter = max(reply.RetryAfter, refused.Verdict.RetryAfter)
+		refused.Verdict.RetryAfter = max(min(reply.RetryAfter, idle), refused.Verdict.RetryAfter)
 		return refused
 	case took > guard:
 		// Too late to be dispatched where it was counted.

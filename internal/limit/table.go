@@ -33,6 +33,9 @@ const MaxMore = 2
 // headers say, so that they cannot contradict the decision.
 type Verdict struct {
 	OK bool
+	// At is when it was decided, on the caller's clock: where an admission stands
+	// in its windows. Zero for who shares no limit.
+	At time.Duration
 	// Limit is "qps", "qpm" or "tpm" when refused: the one that lasts longest.
 	Limit string
 	// Subject is whose limit refused: 0 is the key, 1 on are Request.More.
@@ -77,24 +80,52 @@ func NewTable() *Table {
 // key has no token limit, and when the request is refused; either way it may be
 // used.
 func (t *Table) Admit(now time.Duration, r Request) (Verdict, *Ticket) {
+	v, ticket, _ := t.admit(now, &r)
+	return v, ticket
+}
+
+// admit is Admit until the table is shared; from then on it decides nothing,
+// and mine is false.
+func (t *Table) admit(now time.Duration, r *Request) (v Verdict, ticket *Ticket, mine bool) {
 	if len(r.More) > 0 {
-		return t.admitMore(now, &r)
+		return t.admitMore(now, r)
 	}
 	if r.Limits == (gatehouse.Limits{}) {
-		return Verdict{OK: true}, nil
+		return Verdict{OK: true}, nil, true
 	}
 	// IDs are random in every byte but two (RFC 9562), so any other byte spreads.
 	s := &t.shards[r.Key[15]%shardCount]
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.shared {
+		return v, nil, false
+	}
 	e := s.entry(r.Key, now)
 	e.use(r.Limits)
 	e.advance(now)
-	v := e.judge(now, &r, &whole)
-	if !v.OK {
-		return v, nil
+	if v = e.judge(now, r, &whole); v.OK {
+		ticket = e.take(s, now, r, &whole, &v)
 	}
-	return v, e.take(s, now, &r, &whole, &v)
+	return v, ticket, true
+}
+
+// share hands the table over to a holder. It asks under every lock, so that
+// whoever found the table unshared has decided when it returns. What is in the
+// windows stays there, and is told to the authority: a stream that began before
+// goes on using tokens.
+func (t *Table) share() {
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		s.shared = true
+		for _, e := range s.all {
+			if e.hold == nil { // else the holder was here first
+				e.hold = &hold{subject: Subject{ID: e.key}, listed: true, tried: e.used}
+				s.held = append(s.held, e)
+			}
+		}
+		s.mu.Unlock()
+	}
 }
 
 // Len is how many keys the table holds, for metrics.
@@ -117,7 +148,9 @@ type shard struct {
 	held  []*entry // those with something to tell the authority
 	hand  int
 	calls uint32
-	_     [64]byte // keeps neighbours' locks off this cache line
+	// shared: only a holder admits from now on.
+	shared bool
+	_      [64]byte // keeps neighbours' locks off this cache line
 }
 
 // entry is the state of one key.

@@ -42,12 +42,6 @@ type Analysis struct {
 	Brand     string        // of keys, for their labels; empty: the default
 }
 
-// Analyze evaluates q over a team's usage. InvalidArgument names what is wrong
-// and what would help.
-func Analyze(v AnalysisView, team gatehouse.ID, q gatehouse.UsageQuery, now time.Time) (gatehouse.UsageAnswer, error) {
-	return Analysis{}.Analyze(v, team, q, now)
-}
-
 // plan is a query that was understood.
 type plan struct {
 	q       gatehouse.UsageQuery
@@ -62,7 +56,8 @@ type plan struct {
 	rows    string                       // why raw rows are needed; empty: they are not
 }
 
-// Analyze is the function of the same name with this configuration.
+// Analyze evaluates q over a team's usage. InvalidArgument names what is wrong
+// and what would help.
 func (a Analysis) Analyze(v AnalysisView, team gatehouse.ID, q gatehouse.UsageQuery, now time.Time) (gatehouse.UsageAnswer, error) {
 	p, err := newPlan(q)
 	if err != nil {

@@ -47,7 +47,7 @@ func TestWhatAnalyzeRefusesAndWhy(t *testing.T) {
 		q := good
 		q.Values = slices.Clone(good.Values)
 		c.change(&q)
-		_, err := Analyze(&rowsView{}, fixedID(1), q, day(9))
+		_, err := (Analysis{}).Analyze(&rowsView{}, fixedID(1), q, day(9))
 		if gatehouse.CodeOf(err) != gatehouse.InvalidArgument || gatehouse.Public(err) != c.want {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -92,7 +92,7 @@ func TestRollupsAreReadWhereTheySuffice(t *testing.T) {
 		}
 		v := &rowsView{}
 		q := gatehouse.UsageQuery{Start: start, End: start.AddDate(0, 1, 0), Zone: zone, Unit: c.unit, Values: sumOf("usd"), GroupBy: []string{"description"}}
-		if _, err := Analyze(v, fixedID(1), q, start); err != nil || len(v.seen) != 1 || v.seen[0].Width != c.width {
+		if _, err := (Analysis{}).Analyze(v, fixedID(1), q, start); err != nil || len(v.seen) != 1 || v.seen[0].Width != c.width {
 			t.Errorf("%s %s: %v, scans %+v", c.zone, c.unit, err, v.seen)
 		}
 	}
@@ -106,7 +106,7 @@ func TestKeysAreLabelledByNameAndRedactedForm(t *testing.T) {
 		fixedID(2): {Name: "ci", Secrets: []gatehouse.Secret{{Last4: "3Xxp"}}}}}
 	q := gatehouse.UsageQuery{Start: at.Add(-time.Hour), End: at.Add(time.Hour), Zone: time.UTC, Unit: gatehouse.UnitHour,
 		Values: append(sumOf("usd"), sumOf("tokens")...), GroupBy: []string{"description", "api_key_id"}}
-	got, err := Analyze(v, fixedID(1), q, at)
+	got, err := (Analysis{}).Analyze(v, fixedID(1), q, at)
 	want := gatehouse.UsageAnswer{Series: []gatehouse.UsageSeries{{
 		Group: []string{"Chat grok-4", fixedID(2).String()}, Labels: []string{"Chat grok-4", "ci (gthk_...3Xxp)"},
 		Points: []gatehouse.UsagePoint{{Time: at.Add(-time.Hour), Values: []float64{0, 0}}, {Time: at, Values: []float64{0.25, 10}}}}}}
@@ -124,7 +124,7 @@ func TestTheLargestGroupsSurviveTheCap(t *testing.T) {
 		v.rows = append(v.rows, r)
 	}
 	q := gatehouse.UsageQuery{Start: at, End: at.AddDate(0, 0, 1), Unit: gatehouse.UnitNone, Values: sumOf("tokens"), GroupBy: []string{"model"}}
-	got, err := Analyze(v, fixedID(1), q, at)
+	got, err := (Analysis{}).Analyze(v, fixedID(1), q, at)
 	if err != nil || !got.LimitReached || len(got.Series) != MaxGroups {
 		t.Fatalf("%v %v %d", err, got.LimitReached, len(got.Series))
 	}

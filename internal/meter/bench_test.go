@@ -125,7 +125,7 @@ func BenchmarkAnalyzeCells(b *testing.B) {
 		Values: []gatehouse.UsageValue{{Name: "usd", Aggregation: "SUM"}, {Name: "billing_items", Aggregation: "COUNT"}}}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Analyze(&cellsView{}, fixedID(1), q, start); err != nil {
+		if _, err := (Analysis{}).Analyze(&cellsView{}, fixedID(1), q, start); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -86,7 +86,8 @@ func (m *objectMap) add(o Object) {
 		return
 	}
 	m.waiting = append(m.waiting, waiting{o.ID, m.added})
-	if len(m.waiting) >= maxWaiting {
+	// On a disk that is full it is tried again once as many more wait, not for each.
+	if n := len(m.waiting); n >= maxWaiting && n%(maxWaiting/2) == 0 {
 		m.spill(maxWaiting / 2)
 	}
 }

@@ -397,7 +397,7 @@ func TestAnalyzeAgreesWithBruteForce(t *testing.T) {
 		v := &rowsView{rows: oracleRows(t, fixedID(5), from, 6*24*time.Hour)}
 		for range 20 {
 			q, keep := oracleQuery(t, from)
-			got, err := Analyze(v, fixedID(5), q, from)
+			got, err := (Analysis{}).Analyze(v, fixedID(5), q, from)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync/atomic"
 )
 
 // file is what the journal writes to; tests make it fail.
@@ -20,13 +21,14 @@ type file interface {
 // write would and costs no system call: with two writes a request those were a
 // twelfth of what a request costs. An fdatasync covers either.
 //
-// WriteAt and Close are called by one goroutine at a time: Journal.wmu.
+// WriteAt and Close are called by one goroutine at a time: Journal.wmu. Datasync
+// may run beside WriteAt.
 type diskFile struct {
 	*os.File
-	size   int64  // up to which there are blocks; 0: it cannot be mapped
-	from   int64  // where view begins
-	view   []byte // a window of the file
-	failed error  // storing failed; the file is of no more use
+	size   int64       // up to which there are blocks; 0: it cannot be mapped
+	from   int64       // where view begins
+	view   []byte      // a window of the file
+	failed atomic.Bool // storing failed; the file is of no more use
 }
 
 // window is how much of a file is mapped at a time. All that is mapped and was
@@ -34,8 +36,8 @@ type diskFile struct {
 const window = 512 << 10
 
 func (f *diskFile) Datasync() error {
-	if f.failed != nil {
-		return f.failed
+	if f.failed.Load() {
+		return errFault
 	}
 	return datasync(f.File)
 }
@@ -72,7 +74,7 @@ func (f *diskFile) copy(to, p []byte) (n int, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if fault := recover(); fault != nil {
-			f.failed = errFault
+			f.failed.Store(true)
 			n, err = 0, errFault
 		}
 	}()

@@ -201,7 +201,7 @@ func TestAnalyzeOnTheEngineAgreesWithBruteForce(t *testing.T) {
 			q, keep := oracleQuery(t, from)
 			var got gatehouse.UsageAnswer
 			err := db.View(ctx, func(v store.View) (err error) {
-				got, err = Analyze(v, team, q, from)
+				got, err = (Analysis{}).Analyze(v, team, q, from)
 				return err
 			})
 			if err == nil {

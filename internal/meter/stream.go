@@ -68,10 +68,11 @@ func (s *stream) read(limit int) (*Batch, error) {
 	b := &Batch{Gateway: s.gateway, Incarnation: s.incarnation, From: s.offset}
 	for len(b.Records) < limit && len(b.Objects) < limit {
 		more, err := s.step(b)
-		if err != nil {
+		if err != nil && len(b.Records)+len(b.Objects) == 0 {
 			return nil, err
 		}
-		if !more {
+		// What was taken is never read again, so it goes; the error comes again.
+		if err != nil || !more {
 			break
 		}
 	}
@@ -263,8 +264,10 @@ func (s *stream) end(i int) int64 {
 }
 
 // drop forgets the first n spans and removes their files. A damaged one is
-// kept under another name.
+// kept under another name, and one that cannot be removed waits for the next
+// start, which ships it again to no effect.
 func (s *stream) drop(n int) error {
+	var errs []error
 	for _, sp := range s.spans[:n] {
 		var err error
 		if sp.damaged {
@@ -273,9 +276,9 @@ func (s *stream) drop(n int) error {
 			err = os.Remove(sp.path)
 		}
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
+			errs = append(errs, err)
 		}
 	}
 	s.spans, s.at = s.spans[n:], s.at-n
-	return nil
+	return errors.Join(errs...)
 }

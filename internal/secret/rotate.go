@@ -54,8 +54,8 @@ func held(root *os.Root, name string) ([]string, error) {
 	out := []string{name}
 	var earlier []int
 	for _, file := range all {
-		suffix, _ := strings.CutPrefix(file, name+".")
-		if n, err := strconv.Atoi(suffix); err == nil && n > 0 && strconv.Itoa(n) == suffix {
+		suffix, ours := strings.CutPrefix(file, name+".")
+		if n, err := strconv.Atoi(suffix); ours && err == nil && n > 0 && strconv.Itoa(n) == suffix {
 			earlier = append(earlier, n)
 		}
 	}

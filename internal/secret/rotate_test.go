@@ -340,3 +340,17 @@ func TestADirectoryOfOneGenerationOpensAsBefore(t *testing.T) {
 		t.Errorf("%d files", len(files))
 	}
 }
+
+// Whatever else lies in the directory is no generation of a secret.
+func TestAFileNamedLikeANumberIsNoSecret(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Create(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "3"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir); err != nil {
+		t.Error(err)
+	}
+}

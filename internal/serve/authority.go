@@ -8,6 +8,7 @@ import (
 
 	"gatehouse"
 	"gatehouse/internal/control"
+	"gatehouse/internal/feed"
 	"gatehouse/internal/limit"
 	"gatehouse/internal/limit/valkey"
 	"gatehouse/internal/store"
@@ -54,16 +55,43 @@ type joiner struct {
 // Join implements what the fleet's face asks for.
 func (m joiner) Join(ctx context.Context, r control.JoinRequest) (control.Joined, error) {
 	joined, err := m.Service.Join(ctx, r)
-	if l := m.p.limits; err == nil && l != nil && m.up.alone {
-		m.p.share.Do(func() {
-			if s, ok := m.up.limits.(*sole); ok {
-				s.memory.Store(limit.NewMemory(m.p.now))
-			}
-			l.Share()
-		})
+	if err == nil && m.p.limits != nil && m.up.alone {
+		m.p.endAlone(m.up)
 	}
 	return joined, err
 }
+
+// endAlone puts this process's gateway under the authority, once.
+func (p *program) endAlone(up *uplink) {
+	p.share.Do(func() {
+		if s, ok := up.limits.(*sole); ok {
+			s.memory.Store(limit.NewMemory(p.now))
+		}
+		p.limits.Share()
+	})
+}
+
+// awaitCompany ends being alone when a gateway has come in elsewhere: through
+// another control node, or as the one of another process that is everything.
+func (p *program) awaitCompany(ctx context.Context, up *uplink, replica *feed.Replica) {
+	tick := time.NewTicker(companyEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if slices.ContainsFunc(replica.Members(), func(m limit.Member) bool { return m.ID != up.gateway }) {
+			p.endAlone(up)
+			return
+		}
+	}
+}
+
+// companyEvery is how often that is looked for; the authority of the other
+// gives nothing for longer than that.
+const companyEvery = 200 * time.Millisecond
 
 // sole is control as the authority, for those without Valkey. Two control nodes
 // must not share out the same limit, so the one that holds a lease in the
@@ -116,8 +144,10 @@ func (s *sole) ask(ctx context.Context) {
 
 // its is the memory, while it is this node's turn.
 func (s *sole) its() (*limit.Memory, error) {
+	// The time first: what a turn begins with is there before its end is known.
+	mine := time.Since(s.start) <= time.Duration(s.until.Load())
 	m := s.memory.Load()
-	if m == nil || time.Since(s.start) > time.Duration(s.until.Load()) {
+	if m == nil || !mine {
 		return nil, gatehouse.Errorf(gatehouse.Unavailable, "another control node shares out limits").After(soleEvery)
 	}
 	return m, nil

@@ -84,7 +84,15 @@ func Backup(ctx context.Context, cfg Config, opt BackupOptions, log *slog.Logger
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return m, err
 	}
-	return m, os.Rename(f.Name(), opt.Out)
+	// A generation that was made meanwhile may be what the copy is sealed under,
+	// and the backup would not say so, nor hold it.
+	if changed, err := keys.Reload(nil); err != nil || changed {
+		return m, gatehouse.Errorf(gatehouse.Conflict, "the secrets were rotated meanwhile: make the backup again").Because(err)
+	}
+	if err := os.Rename(f.Name(), opt.Out); err != nil {
+		return m, err
+	}
+	return m, syncDir(filepath.Dir(opt.Out))
 }
 
 // recipients is who can read; none for a backup in the clear.

@@ -27,35 +27,37 @@ import (
 // (GATEHOUSE_ and the upper-case path, as GATEHOUSE_GATEWAY_LISTEN) and flags
 // fill it, later ones winning. Unknown members are errors.
 type Config struct {
-	Role      string   `koanf:"role"`           // all, control or gateway
-	Data      string   `koanf:"data"`           // directory of the database and the journal
-	Secrets   string   `koanf:"secrets"`        // directory of the installation's secrets; DATA/secrets unless said
-	Cluster   string   `koanf:"cluster"`        // the cluster this gateway belongs to; one that joins is told by its token
-	Database  string   `koanf:"database"`       // postgres://…; a file in Data unless said
-	Authority string   `koanf:"authority"`      // redis://… or rediss://…; control keeps the limits that gateways share unless said
-	Control   []string `koanf:"control"`        // of a gateway: URLs of the management listeners of control
-	JoinToken string   `koanf:"join_token"`     // of a gateway that has not joined yet
-	Brand     string   `koanf:"brand"`          // prefix of keys before the plane letter
-	Bootstrap string   `koanf:"bootstrap_file"` // where the first management key is written
-	Insecure  bool     `koanf:"insecure"`       // plain HTTP beyond loopback
-	TLSCert   string   `koanf:"tls_cert"`
-	TLSKey    string   `koanf:"tls_key"`
-	ControlCA string   `koanf:"control_ca_file"` // of a gateway: PEM roots for control, instead of the system's
+	Role           string   `koanf:"role"`            // all, control or gateway
+	Data           string   `koanf:"data"`            // directory of the database and the journal
+	Secrets        string   `koanf:"secrets"`         // directory of the installation's secrets; DATA/secrets unless said
+	Cluster        string   `koanf:"cluster"`         // the cluster this gateway belongs to; one that joins is told by its token
+	Database       string   `koanf:"database"`        // postgres://…; a file in Data unless said
+	DatabaseListen string   `koanf:"database_listen"` // the PostgreSQL itself, for LISTEN, where database is a pooler
+	Authority      string   `koanf:"authority"`       // redis://… or rediss://…; control keeps the limits that gateways share unless said
+	Control        []string `koanf:"control"`         // of a gateway: URLs of the management listeners of control
+	JoinToken      string   `koanf:"join_token"`      // of a gateway that has not joined yet
+	Brand          string   `koanf:"brand"`           // prefix of keys before the plane letter
+	Bootstrap      string   `koanf:"bootstrap_file"`  // where the first management key is written
+	Insecure       bool     `koanf:"insecure"`        // plain HTTP beyond loopback
+	TLSCert        string   `koanf:"tls_cert"`
+	TLSKey         string   `koanf:"tls_key"`
+	ControlCA      string   `koanf:"control_ca_file"` // of a gateway: PEM roots for control, instead of the system's
 	// Secrets that a flag or the environment would show to others on the machine.
-	DatabaseFile  string           `koanf:"database_file"`
-	AuthorityFile string           `koanf:"authority_file"`
-	JoinTokenFile string           `koanf:"join_token_file"`
-	Log           LogConfig        `koanf:"log"`
-	Gateway       GatewayConfig    `koanf:"gateway"`
-	Management    ManagementConfig `koanf:"management"`
-	Metrics       MetricsConfig    `koanf:"metrics"`
-	Telemetry     TelemetryConfig  `koanf:"telemetry"`
-	Usage         UsageConfig      `koanf:"usage"`
-	Upstreams     []UpstreamConfig `koanf:"upstreams"`
-	Models        []ModelConfig    `koanf:"models"`
-	Aliases       []AliasConfig    `koanf:"aliases"`
-	Prices        []PriceConfig    `koanf:"prices"`
-	Clusters      []ClusterConfig  `koanf:"clusters"`
+	DatabaseFile       string           `koanf:"database_file"`
+	DatabaseListenFile string           `koanf:"database_listen_file"`
+	AuthorityFile      string           `koanf:"authority_file"`
+	JoinTokenFile      string           `koanf:"join_token_file"`
+	Log                LogConfig        `koanf:"log"`
+	Gateway            GatewayConfig    `koanf:"gateway"`
+	Management         ManagementConfig `koanf:"management"`
+	Metrics            MetricsConfig    `koanf:"metrics"`
+	Telemetry          TelemetryConfig  `koanf:"telemetry"`
+	Usage              UsageConfig      `koanf:"usage"`
+	Upstreams          []UpstreamConfig `koanf:"upstreams"`
+	Models             []ModelConfig    `koanf:"models"`
+	Aliases            []AliasConfig    `koanf:"aliases"`
+	Prices             []PriceConfig    `koanf:"prices"`
+	Clusters           []ClusterConfig  `koanf:"clusters"`
 }
 
 // LogConfig shapes the structured log on standard error.
@@ -211,7 +213,7 @@ func (c *Config) readSecrets() error {
 	for _, s := range []struct {
 		name, file string
 		into       *string
-	}{{"database", c.DatabaseFile, &c.Database}, {"authority", c.AuthorityFile, &c.Authority}, {"join_token", c.JoinTokenFile, &c.JoinToken}} {
+	}{{"database", c.DatabaseFile, &c.Database}, {"database_listen", c.DatabaseListenFile, &c.DatabaseListen}, {"authority", c.AuthorityFile, &c.Authority}, {"join_token", c.JoinTokenFile, &c.JoinToken}} {
 		if s.file == "" {
 			continue
 		}

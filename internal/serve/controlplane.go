@@ -21,6 +21,9 @@ import (
 // controlPlane settles the records that a start makes, and begins what control
 // does beside answering. It returns what gateways are served by.
 func (p *program) controlPlane(ctx context.Context, registry prometheus.Registerer) (*uplink, error) {
+	if err := p.markServing(ctx); err != nil {
+		return nil, err
+	}
 	if err := p.settle(ctx); err != nil {
 		return nil, err
 	}

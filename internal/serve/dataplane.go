@@ -66,7 +66,8 @@ func (p *program) dataPlane(up *uplink, registry prometheus.Registerer) (*gatewa
 			}
 		})
 	}
-	if err := errors.Join(registry.Register(meter.Metrics(journal, shipper)), p.readGateway(registry, replica, journal, shipper, nil)); err != nil {
+	limits := p.limiter(up, replica)
+	if err := errors.Join(registry.Register(meter.Metrics(journal, shipper)), p.readGateway(registry, replica, journal, shipper, limits)); err != nil {
 		return nil, err
 	}
 	p.journal = journal
@@ -74,7 +75,6 @@ func (p *program) dataPlane(up *uplink, registry prometheus.Registerer) (*gatewa
 	if err != nil {
 		return nil, err
 	}
-	limits := p.limiter(up, replica)
 	gw, err := gateway.New(gateway.Config{
 		ID: up.gateway, Replica: replica, Limits: limits, Journal: journal, Lookup: up.lookup, Registry: registry, Now: p.now, Logger: p.log,
 		OnSettled: settledBy(p.observer),
@@ -85,7 +85,7 @@ func (p *program) dataPlane(up *uplink, registry prometheus.Registerer) (*gatewa
 		return nil, err
 	}
 	p.later("gateway", gw.Close)
-	p.loop("last use", func(ctx context.Context) { every(ctx, lastUseEvery, func() { p.lastUse(up, gw) }) })
+	p.loop("last use", func(ctx context.Context) { every(ctx, lastUseEvery, func() { p.report(up, gw.Used()) }) })
 	return gw, nil
 }
 
@@ -94,6 +94,9 @@ func (p *program) dataPlane(up *uplink, registry prometheus.Registerer) (*gatewa
 func (p *program) limiter(up *uplink, replica *feed.Replica) *limit.Limiter {
 	l := limit.New(limit.Config{Now: p.now, Authority: up.limits, Alone: up.alone, Gateway: up.gateway, Members: replica.Members})
 	p.limits = l
+	if up.alone {
+		p.loop("company", func(ctx context.Context) { p.awaitCompany(ctx, up, replica) })
+	}
 	p.loop("shares", func(ctx context.Context) { l.Run(ctx) }) // ends with ctx, and with nothing else
 	return l
 }
@@ -101,19 +104,22 @@ func (p *program) limiter(up *uplink, replica *feed.Replica) *limit.Limiter {
 // lastUseEvery is how far "last used" may lag.
 const lastUseEvery = 10 * time.Second
 
-// lastUse reports when keys were last used.
-func (p *program) lastUse(up *uplink, gw *gateway.Gateway) {
-	for chunk := range slices.Chunk(gw.Used(), 500) {
+// report tells when keys were last used.
+func (p *program) report(up *uplink, used []gateway.Use) {
+	for chunk := range slices.Chunk(used, 500) {
 		uses := make([]store.LastUse, len(chunk))
 		for i, u := range chunk {
 			uses[i] = store.LastUse(u)
 		}
 		// Without a deadline of the program's: the last round runs while it stops.
 		ctx, cancel := context.WithTimeout(store.System(context.Background()), stepTime)
-		if err := up.touch(ctx, uses); err != nil {
-			p.log.Warn("last use was not written", "err", err)
-		}
+		err := up.touch(ctx, uses)
 		cancel()
+		if err != nil {
+			// Nor the chunks behind it: each would wait as long, in a stop too.
+			p.log.Warn("last use was not written", "err", err)
+			return
+		}
 	}
 }
 

@@ -56,7 +56,11 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (*house, error) {
 	if cfg.Role == RoleGateway {
 		return h, nil
 	}
-	if err := refuseUnfinished(cfg.Data); err != nil {
+	err := refuseUnfinished(cfg.Data)
+	if err == nil && cfg.Database == "" {
+		err = refuseMoved(cfg.Data)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if err := h.openStore(ctx); err != nil {
@@ -71,6 +75,7 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (*house, error) {
 	}
 	h.service = control.New(control.Config{
 		Store: h.store, Brand: cfg.Brand, Now: h.now, Sealer: h.keys, Logger: log, Tester: tester{}, Stopping: h.stopping,
+		Retention: cfg.Usage.Retention,
 	})
 	// Before anything is signed by a key that the log does not know.
 	if err := h.service.Succeed(ctx, h.keys.Successions()); err != nil {
@@ -102,7 +107,7 @@ func (h *house) openStore(ctx context.Context) error {
 		h.store, err = sqlite.Open(ctx, database, opts)
 		return err
 	}
-	db, err := postgres.Open(ctx, h.cfg.Database, postgres.Options{Options: opts})
+	db, err := postgres.Open(ctx, h.cfg.Database, postgres.Options{Options: opts, ListenDSN: h.cfg.DatabaseListen})
 	if err != nil {
 		return err
 	}
@@ -218,7 +223,8 @@ func (h *house) verifyBatch(msg, sig []byte) bool {
 	return h.keys.VerifyBatch(msg, sig)
 }
 
-// writeFile replaces a file whole: a reader sees the old one or the new.
+// writeFile replaces a file whole: a reader sees the old one or the new, and
+// after a power cut what was written last is still there.
 func writeFile(path string, content []byte, mode fs.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
@@ -230,7 +236,10 @@ func writeFile(path string, content []byte, mode fs.FileMode) error {
 	if err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
 }
 
 // gatewayID is this member's identity: made once, kept in the data directory.

@@ -21,21 +21,20 @@ import (
 // reaches control by. A member needs nothing but its data directory: control
 // may be away.
 func (p *program) join(ctx context.Context) (*uplink, error) {
-	trust, err := p.cfg.controlTrust()
-	if err != nil {
-		return nil, err
-	}
 	who, err := wire.Load(p.cfg.Data)
 	if gatehouse.CodeOf(err) == gatehouse.NotFound {
-		who, err = p.joinNow(ctx, trust)
+		who, err = p.joinNow(ctx)
 	}
 	if err != nil {
 		return nil, err
 	}
 	p.log.Info("gateway of a fleet", "gateway", who.Gateway.String(), "cluster", who.Cluster)
-	client, err := wire.New(wire.Config{Control: p.cfg.Control, Identity: who, TLS: trust})
+	client, way, err := p.cfg.reach(who)
 	if err != nil {
 		return nil, err
+	}
+	if err := who.Remember(way); err != nil {
+		p.log.Warn("where control is was not kept: the next start must be told again", "err", err)
 	}
 	p.later("control", func(context.Context) error { client.Close(); return nil })
 	p.later("leaving", func(ctx context.Context) error {
@@ -59,10 +58,18 @@ func (p *program) join(ctx context.Context) (*uplink, error) {
 
 // joinNow asks control until it answers: a fleet comes up in any order. What
 // asking again does not mend ends the start.
-func (p *program) joinNow(ctx context.Context, trust *tls.Config) (*wire.Identity, error) {
+func (p *program) joinNow(ctx context.Context) (*wire.Identity, error) {
 	if p.cfg.JoinToken == "" || len(p.cfg.Control) == 0 {
 		return nil, gatehouse.Errorf(gatehouse.InvalidArgument,
 			"%s is not a gateway's yet: give --control URL and --join-token TOKEN (gatehouse join-tokens create --cluster NAME prints one)", p.cfg.Data)
+	}
+	way, err := p.cfg.way()
+	if err != nil {
+		return nil, err
+	}
+	trust, err := trusting(way.Roots)
+	if err != nil {
+		return nil, err
 	}
 	id, err := gatewayID(p.cfg.Data)
 	if err != nil {
@@ -84,18 +91,60 @@ func (p *program) joinNow(ctx context.Context, trust *tls.Config) (*wire.Identit
 	}
 }
 
-// controlTrust is what control's certificate is judged by; nil: the system's roots.
-func (c *Config) controlTrust() (*tls.Config, error) {
-	if c.ControlCA == "" {
+// reach returns control as a gateway calls it, and how that is reached: as the
+// configuration says, else as it said when the gateway last started.
+func (c *Config) reach(who *wire.Identity) (*wire.Client, wire.Way, error) {
+	way, err := c.way()
+	if err == nil {
+		way, err = who.Reach(way)
+	}
+	if err != nil {
+		return nil, way, err
+	}
+	trust, err := trusting(way.Roots)
+	if err != nil {
+		return nil, way, err
+	}
+	client, err := wire.New(wire.Config{Control: way.Control, Identity: who, TLS: trust})
+	return client, way, err
+}
+
+// refuseMember keeps the default role out of the data directory of a gateway that
+// joined a fleet: whoever forgot to name its role would found an installation of
+// its own there, which knows no key of the fleet.
+func (c *Config) refuseMember() error {
+	if c.Role != RoleAll {
+		return nil
+	}
+	who, err := wire.Load(c.Data)
+	if err != nil {
+		return nil // it has not joined, or what it joined by cannot be read
+	}
+	return gatehouse.Errorf(gatehouse.FailedPrecondition,
+		"%s is the data directory of %s of cluster '%s': start it with --role gateway", c.Data, who, who.Cluster)
+}
+
+// way is what the configuration says of how control is reached.
+func (c *Config) way() (way wire.Way, err error) {
+	way.Control = c.Control
+	if c.ControlCA != "" {
+		pem, err := os.ReadFile(c.ControlCA)
+		if err != nil {
+			return way, fmt.Errorf("control_ca_file: %w", err)
+		}
+		way.Roots = string(pem)
+	}
+	return way, nil
+}
+
+// trusting is what control's certificate is judged by; nil: the system's roots.
+func trusting(pem string) (*tls.Config, error) {
+	if pem == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(c.ControlCA)
-	if err != nil {
-		return nil, fmt.Errorf("control_ca_file: %w", err)
-	}
 	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("control_ca_file: %s holds no certificate (PEM)", c.ControlCA)
+	if !roots.AppendCertsFromPEM([]byte(pem)) {
+		return nil, gatehouse.Errorf(gatehouse.InvalidArgument, "control_ca_file: holds no certificate (PEM)")
 	}
 	return &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, nil
 }
@@ -104,7 +153,7 @@ func (c *Config) controlTrust() (*tls.Config, error) {
 func (p *program) withFleet(up *uplink, api http.Handler) http.Handler {
 	gateways := fleet.Handler(fleet.Config{
 		Members: joiner{p.service, p, up}, Feed: up.feed, Usage: up.sink, Object: up.lookup, Touch: up.touch, Limits: up.limits,
-		Verifiers: p.keys.Accepted, Brand: p.cfg.Brand, Log: p.log,
+		Verifiers: p.keys.Accepted, Sign: p.keys.SignBatch, Brand: p.cfg.Brand, Log: p.log, Stopping: p.stopping,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, fleet.Prefix) {

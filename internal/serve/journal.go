@@ -49,15 +49,11 @@ func ShipJournal(ctx context.Context, cfg Config, log *slog.Logger, dir string, 
 
 // controlSink is control as the gateway of a data directory reaches it.
 func controlSink(cfg Config) (meter.Sink, func(), error) {
-	trust, err := cfg.controlTrust()
-	if err != nil {
-		return nil, nil, err
-	}
 	who, err := wire.Load(cfg.Data)
 	if err != nil {
 		return nil, nil, err
 	}
-	client, err := wire.New(wire.Config{Control: cfg.Control, Identity: who, TLS: trust})
+	client, _, err := cfg.reach(who)
 	if err != nil {
 		return nil, nil, err
 	}

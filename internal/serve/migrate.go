@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
@@ -26,7 +27,9 @@ const (
 	// records as they are; frozenFile, with the same content, says that it does.
 	freezeFile = "freeze"
 	frozenFile = "frozen"
-	// migratedFile says where the installation went. It freezes for good.
+	// migratedFile says in its first line where the installation went. It freezes
+	// for good. It is freezeFile under another name: a process that thaws removes
+	// that first, so that a copy for which it did not wait becomes nothing.
 	migratedFile = "migrated"
 
 	// freezeLife is how long a freeze lasts that nobody renews: who asked for it
@@ -73,7 +76,7 @@ func (f *freezer) Ingest(ctx context.Context, do func(store.Ingest) error) error
 }
 
 func beingMoved() error {
-	return gatehouse.Errorf(gatehouse.Unavailable, "the installation is being moved to another database: try again in a minute").After(30 * time.Second)
+	return gatehouse.Errorf(gatehouse.Unavailable, "the installation is moved to another database: try again when it is served from there").After(30 * time.Second)
 }
 
 // Reseal goes to the store below: it changes no content, but a copy must not
@@ -94,7 +97,10 @@ func (f *freezer) follow(ctx context.Context) {
 
 // look does what the marker says.
 func (f *freezer) look(now time.Time) {
-	text, asked := f.asked(now)
+	text, asked, expired := f.asked(now)
+	if expired && os.Remove(filepath.Join(f.dir, freezeFile)) != nil {
+		text, asked, _ = f.asked(now) // who asked made it the migratedFile meanwhile
+	}
 	f.gate.Lock()
 	f.frozen = asked
 	f.gate.Unlock()
@@ -108,22 +114,22 @@ func (f *freezer) look(now time.Time) {
 	}
 }
 
-func (f *freezer) asked(now time.Time) (text []byte, asked bool) {
+func (f *freezer) asked(now time.Time) (text []byte, asked, expired bool) {
 	if text, err := os.ReadFile(filepath.Join(f.dir, migratedFile)); err == nil {
-		return text, true
+		return text, true, false
 	}
 	path := filepath.Join(f.dir, freezeFile)
 	info, err := os.Stat(path)
 	if err != nil || now.Sub(info.ModTime()) > freezeLife {
-		return nil, false
+		return nil, false, err == nil
 	}
 	text, err = os.ReadFile(path)
-	return text, err == nil
+	return text, err == nil, false
 }
 
-// freeze keeps a data directory as it is until thaw.
-func freeze(ctx context.Context, dir string) (thaw func(), err error) {
-	path, nonce := filepath.Join(dir, freezeFile), []byte(rand.Text()+"\n")
+// freeze keeps a data directory as it is until thaw, for a move to somewhere.
+func freeze(ctx context.Context, dir, to string) (thaw func(), err error) {
+	path, nonce := filepath.Join(dir, freezeFile), []byte(to+"\n"+rand.Text()+"\n")
 	if info, err := os.Stat(path); err == nil && time.Since(info.ModTime()) < freezeLife {
 		return nil, gatehouse.Errorf(gatehouse.Conflict, "another migration of %s is under way", dir)
 	}
@@ -158,6 +164,9 @@ func frozen(ctx context.Context, dir string, nonce []byte) error {
 		if text, err := os.ReadFile(filepath.Join(dir, frozenFile)); err == nil && string(text) == string(nonce) {
 			return nil
 		}
+		if _, err := os.Stat(filepath.Join(dir, freezeFile)); err != nil {
+			return gatehouse.Errorf(gatehouse.Conflict, "the freeze was taken back: move again").Because(err)
+		}
 		select {
 		case <-ctx.Done():
 			return gatehouse.Errorf(gatehouse.DeadlineExceeded, "the running process did not stop writing").Because(ctx.Err())
@@ -177,10 +186,10 @@ func Migrate(ctx context.Context, cfg Config, log *slog.Logger) (sum sqlstore.Su
 	if err != nil {
 		return sum, err
 	}
-	if err := refuseUnfinished(cfg.Data); err != nil {
+	if err := errors.Join(refuseUnfinished(cfg.Data), refuseMoved(cfg.Data)); err != nil {
 		return sum, err
 	}
-	thaw, err := freeze(ctx, cfg.Data)
+	thaw, err := freeze(ctx, cfg.Data, bare(cfg.Database))
 	if err != nil {
 		return sum, err
 	}
@@ -196,8 +205,18 @@ func Migrate(ctx context.Context, cfg Config, log *slog.Logger) (sum sqlstore.Su
 	if err := db.Close(); err != nil {
 		return sum, err
 	}
-	// Last, and before the freeze ends: from here on only the copy is written.
-	return sum, writeFile(filepath.Join(cfg.Data, migratedFile), []byte(bare(cfg.Database)+"\n"), 0o600)
+	return sum, moved(cfg.Data)
+}
+
+// moved ends the freeze for good: from here on only the copy is written. It
+// fails when the freeze ended before, since the copy then lacks what was done
+// meanwhile.
+func moved(dir string) error {
+	err := os.Rename(filepath.Join(dir, freezeFile), filepath.Join(dir, migratedFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return gatehouse.Errorf(gatehouse.Conflict, "the freeze ended before the copy was complete, and changes may have been made since: empty the target and move again").Because(err)
+	}
+	return errors.Join(err, syncDir(dir))
 }
 
 // pour loads what is dumped while it is dumped.

@@ -11,13 +11,17 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"gatehouse"
 	"gatehouse/internal/audit"
 	"gatehouse/internal/control"
+	wire "gatehouse/internal/fleet"
 	"gatehouse/internal/secret"
 	"gatehouse/internal/store"
+	"gatehouse/internal/store/postgres"
 	"gatehouse/internal/store/sqlite"
+	"gatehouse/internal/store/sqlstore"
 )
 
 // Recover mints a management key while nothing serves. The act is in the audit log.
@@ -119,9 +123,10 @@ func ExportAudit(ctx context.Context, src AuditSource, from int64, w io.Writer) 
 
 // Finding is one thing that doctor looked at.
 type Finding struct {
-	OK   bool   `json:"ok"`
-	What string `json:"what"`
-	Fix  string `json:"fix,omitempty"`
+	OK      bool   `json:"ok"`
+	Warning bool   `json:"warning,omitempty"` // fit to serve, and an operator should look
+	What    string `json:"what"`
+	Fix     string `json:"fix,omitempty"`
 }
 
 // Doctor looks at a data directory without changing it.
@@ -139,17 +144,22 @@ func Doctor(ctx context.Context, cfg Config) []Finding {
 		err = fmt.Errorf("others may read it (%v)", info.Mode().Perm())
 	}
 	look("data directory "+cfg.Data, "mkdir -p "+cfg.Data+" && chmod 700 "+cfg.Data, err)
-	_, err = secret.Open(cfg.secretsDir())
+	if cfg.Role == RoleGateway {
+		_, err := wire.Load(cfg.Data)
+		look("identity of a gateway in "+cfg.Data, "start it once with --control and --join-token", err)
+		return out
+	}
+	keys, err := secret.Open(cfg.secretsDir())
 	look("secrets in "+cfg.secretsDir(), "restore the directory from its own backup; a first start makes it", err)
-	count := int64(0)
-	err = AuditSource{Data: cfg.Data}.Leaves(ctx, 0, func(audit.Leaf) error { count++; return nil })
-	look(fmt.Sprintf("database readable, %d audit leaves", count), "restore the database from a backup", err)
-	if _, err := os.Stat(filepath.Join(cfg.Data, checkpointFile)); err == nil {
-		report, err := VerifyAudit(ctx, AuditSource{Data: cfg.Data}, filepath.Join(cfg.Data, checkpointFile), filepath.Join(cfg.Data, auditKeyFile))
-		if err == nil && report.Problem != "" {
-			err = fmt.Errorf("leaf %d: %s", report.FirstBad, report.Problem)
+	switch {
+	case cfg.Database == "":
+		doctorFile(ctx, cfg, look)
+	case err == nil:
+		warnings, err := doctorServer(ctx, cfg, keys)
+		look("PostgreSQL can be used, and its audit log verifies", "see its log; gatehouse migrate brings the schema up to date", err)
+		for _, w := range warnings {
+			out = append(out, Finding{OK: true, Warning: true, What: w})
 		}
-		look("audit log verifies against "+checkpointFile, "keep the directory as it is for an investigation; restore a backup elsewhere", err)
 	}
 	for _, u := range cfg.Upstreams {
 		up, err := u.record()
@@ -161,6 +171,32 @@ func Doctor(ctx context.Context, cfg Config) []Finding {
 		look("upstream "+u.Name+" "+u.BaseURL, "check the URL, the credential file and the network", err)
 	}
 	return out
+}
+
+// doctorFile looks at the database of a data directory.
+func doctorFile(ctx context.Context, cfg Config, look func(what, fix string, err error)) {
+	count := int64(0)
+	err := AuditSource{Data: cfg.Data}.Leaves(ctx, 0, func(audit.Leaf) error { count++; return nil })
+	look(fmt.Sprintf("database readable, %d audit leaves", count), "restore the database from a backup", err)
+	if _, err := os.Stat(filepath.Join(cfg.Data, checkpointFile)); err != nil {
+		return
+	}
+	report, err := VerifyAudit(ctx, AuditSource{Data: cfg.Data}, filepath.Join(cfg.Data, checkpointFile), filepath.Join(cfg.Data, auditKeyFile))
+	if err == nil && report.Problem != "" {
+		err = fmt.Errorf("leaf %d: %s", report.FirstBad, report.Problem)
+	}
+	look("audit log verifies against "+checkpointFile, "keep the directory as it is for an investigation; restore a backup elsewhere", err)
+}
+
+// doctorServer opens PostgreSQL as a start does, and says what it warns of.
+func doctorServer(ctx context.Context, cfg Config, keys *secret.Keys) ([]string, error) {
+	h := &house{cfg: cfg, keys: keys, log: slog.New(slog.DiscardHandler), now: time.Now}
+	opts := sqlstore.Options{Guard: keys, Logger: h.log, Now: h.now, CheckpointVerify: h.openCheckpoint, Readers: 1}
+	db, err := postgres.Open(ctx, cfg.Database, postgres.Options{Options: opts, ListenDSN: "-"})
+	if err != nil {
+		return nil, err
+	}
+	return db.Warnings(), db.Close()
 }
 
 func wordsOf(err error) string {

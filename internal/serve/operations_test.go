@@ -421,6 +421,11 @@ func TestAMigrationFreezesChangesAndNotInference(t *testing.T) {
 	if _, err := open(t.Context(), r.cfg, quiet()); err == nil || !strings.Contains(err.Error(), "moved to postgres://") {
 		t.Errorf("the source starts again: %v", err)
 	}
+	same, err := open(t.Context(), to, quiet())
+	if err != nil {
+		t.Fatalf("the same directory with the new database: %v", err)
+	}
+	must(t, same.store.Close())
 	elsewhere := to
 	elsewhere.Data, elsewhere.Secrets = t.TempDir(), r.cfg.secretsDir()
 	got, rev := keysOf(t, elsewhere)

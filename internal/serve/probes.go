@@ -44,6 +44,11 @@ func (p *program) readiness(gw *gateway.Gateway) http.HandlerFunc {
 }
 
 func (p *program) conditions(ctx context.Context, gw *gateway.Gateway) (out []condition) {
+	select {
+	case <-p.stopping: // the other listeners close: a balancer must go elsewhere
+		return []condition{{Part: "process", Problem: "it stops"}}
+	default:
+	}
 	if p.store != nil {
 		ctx, cancel := context.WithTimeout(ctx, readyTime)
 		defer cancel()
@@ -61,6 +66,9 @@ func (p *program) conditions(ctx context.Context, gw *gateway.Gateway) (out []co
 		c := condition{Part: "gateway", Ready: gw.Ready()}
 		if !c.Ready {
 			c.Problem = "no state of the installation that is fresh enough"
+			if p.follower.Replica.Forgotten() {
+				c.Problem = "control has forgotten this gateway"
+			}
 		}
 		out = append(out, c)
 		usage := condition{Part: "usage", Ready: true}

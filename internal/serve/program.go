@@ -57,6 +57,9 @@ func Run(ctx context.Context, cfg Config, proc Process) error {
 	flusher.Go(func() { out.keep(flushing) })
 	defer flusher.Wait()
 	defer flushed()
+	if err := cfg.refuseMember(); err != nil {
+		return err
+	}
 	h, err := open(ctx, cfg, log)
 	if err != nil {
 		return err

@@ -10,15 +10,15 @@ import (
 
 	"gatehouse"
 	"gatehouse/internal/feed"
+	"gatehouse/internal/limit"
 	"gatehouse/internal/meter"
 	"gatehouse/internal/observe"
 	"gatehouse/internal/store"
 )
 
-// readGateway registers what alarms about a gateway read. limits fills what the
-// limit authority knows; nil leaves those series out.
-func (p *program) readGateway(reg prometheus.Registerer, replica *feed.Replica, journal *meter.Journal, shipper *meter.Shipper, limits func(*observe.GatewayReadings)) error {
-	r := observe.GatewayReadings{
+// readGateway registers what alarms about a gateway read.
+func (p *program) readGateway(reg prometheus.Registerer, replica *feed.Replica, journal *meter.Journal, shipper *meter.Shipper, limits *limit.Limiter) error {
+	return observe.GatewayReadings{
 		Ready:        func() bool { return replica.Fresh(p.now()) && journal.Ready() == nil },
 		Leased:       func() bool { return replica.Leased(p.now()) },
 		ReplicaAge:   func() time.Duration { return replica.Stale(p.now()) },
@@ -28,11 +28,9 @@ func (p *program) readGateway(reg prometheus.Registerer, replica *feed.Replica, 
 		JournalAge:   func() time.Duration { return shipper.Lag().Age },
 		JournalBad:   func() int { return journal.Stats().Damaged },
 		ShipFailures: func() int64 { return shipper.Lag().Failed },
-	}
-	if limits != nil {
-		limits(&r)
-	}
-	return r.Register(reg)
+		AuthorityUp:  limits.Reached,
+		BaseShares:   func() bool { return limits.Shared() && !limits.Reached() },
+	}.Register(reg)
 }
 
 // readControl registers what alarms about a control node read. ingest counts

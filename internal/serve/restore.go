@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"filippo.io/age"
@@ -32,16 +34,23 @@ const unfinishedFile = "restore.unfinished"
 // everything about it is right.
 const restoringFile = databaseFile + ".restoring"
 
-// refuseUnfinished refuses a data directory that a restore did not finish, or
-// whose content moved elsewhere.
+// refuseUnfinished refuses a data directory that a restore did not finish.
 func refuseUnfinished(dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, unfinishedFile)); err == nil {
 		return gatehouse.Errorf(gatehouse.FailedPrecondition,
 			"a restore into %s did not finish: run it again before anything is served. A PostgreSQL target must be empty for that", dir)
 	}
+	return nil
+}
+
+// refuseMoved refuses the file of a data directory whose records moved
+// elsewhere. The rest of the directory, journal and identity, moves nowhere: it
+// is served from with the other database.
+func refuseMoved(dir string) error {
 	if to, err := os.ReadFile(filepath.Join(dir, migratedFile)); err == nil {
+		where, _, _ := strings.Cut(string(to), "\n")
 		return gatehouse.Errorf(gatehouse.FailedPrecondition,
-			"this installation moved to %s: start with --database. To go back, and lose what was done there, remove %s", trimLine(to), filepath.Join(dir, migratedFile))
+			"this installation moved to %s: start with --database. To go back, and lose what was done there, remove %s", where, filepath.Join(dir, migratedFile))
 	}
 	return nil
 }
@@ -125,18 +134,9 @@ func emptyTarget(cfg Config) error {
 // keys opens the secrets that the backup was made with: those in the directory,
 // or those in the backup when the directory has none.
 func (b backupFile) keys(dir string, m Manifest) (*secret.Keys, error) {
-	if m.Secrets && noSecrets(dir) {
-		files, err := b.secrets()
-		if err != nil {
+	if m.Secrets {
+		if err := b.writeSecrets(dir); err != nil {
 			return nil, err
-		}
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, err
-		}
-		for _, f := range files {
-			if err := writeFile(filepath.Join(dir, f.Name), f.Content, 0o600); err != nil {
-				return nil, err
-			}
 		}
 	}
 	keys, err := secret.Open(dir)
@@ -162,9 +162,33 @@ func (b backupFile) keys(dir string, m Manifest) (*secret.Keys, error) {
 	return keys, nil
 }
 
-func noSecrets(dir string) bool {
+// writeSecrets puts the backup's secrets into a directory that has none, or some
+// of these alone: an earlier restore was cut short there.
+func (b backupFile) writeSecrets(dir string) error {
+	files, err := b.secrets()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
 	entries, err := os.ReadDir(dir)
-	return err != nil || !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return secret.IsFile(e.Name()) })
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		have, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		same := func(f secretFile) bool { return err == nil && f.Name == e.Name() && bytes.Equal(f.Content, have) }
+		if secret.IsFile(e.Name()) && !slices.ContainsFunc(files, same) {
+			return nil // it has its own: their fingerprints tell whether they fit
+		}
+	}
+	for _, f := range files {
+		if err := writeFile(filepath.Join(dir, f.Name), f.Content, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // restoreInto fills the target and begins its epoch.

@@ -38,10 +38,13 @@ func (c *Config) checkRole() (problems []string) {
 	default:
 		bad("role: must be all, control or gateway")
 	}
-	if c.Database != "" {
-		if u, err := url.Parse(c.Database); err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
-			bad("database: must be postgres://USER@HOST/NAME") // never the value: it holds a password
+	for _, d := range []struct{ name, dsn string }{{"database", c.Database}, {"database_listen", c.DatabaseListen}} {
+		if u, err := url.Parse(d.dsn); d.dsn != "" && (err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql") {
+			bad("%s: must be postgres://USER@HOST/NAME", d.name) // never the value: it holds a password
 		}
+	}
+	if c.DatabaseListen != "" && c.Database == "" {
+		bad("database_listen: is for a database that is reached through a pooler; there is none")
 	}
 	if c.Authority != "" {
 		if u, err := url.Parse(c.Authority); err != nil || u.Scheme != "redis" && u.Scheme != "rediss" && u.Scheme != "unix" {

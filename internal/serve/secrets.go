@@ -41,12 +41,6 @@ type heldSecrets struct {
 // followSecrets takes over what a rotation does to the secrets directory, at a
 // hang-up or by itself, and seals anew what names an earlier generation.
 func (p *program) followSecrets(ctx context.Context) {
-	var unlock func()
-	defer func() {
-		if unlock != nil {
-			unlock()
-		}
-	}()
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
@@ -55,10 +49,6 @@ func (p *program) followSecrets(ctx context.Context) {
 	var told string
 	clean := p.resealAll(ctx)
 	for {
-		// A command that looks whether somebody serves holds the lock for a moment.
-		if unlock == nil {
-			unlock, _ = lockServing(p.cfg.Data)
-		}
 		select {
 		case <-ctx.Done():
 			return
@@ -134,6 +124,27 @@ func (h *house) writeStatus(s heldSecrets) error {
 	}
 	return writeFile(filepath.Join(h.cfg.Data, secretsStatus), append(text, '\n'), 0o600)
 }
+
+// markServing marks the data directory before anything is written: who moves or
+// rotates what is in it must know. Two processes on one directory would be one
+// node to the others, and both would share out the same limits.
+func (p *program) markServing(ctx context.Context) error {
+	for began := time.Now(); ; {
+		unlock, err := lockServing(p.cfg.Data)
+		if err == nil {
+			p.later("mark", func(context.Context) error { unlock(); return nil })
+			return nil
+		}
+		// A command that looks whether somebody serves holds the lock for a moment.
+		if gatehouse.CodeOf(err) != gatehouse.Conflict || time.Since(began) > lockPatience || ctx.Err() != nil {
+			return err
+		}
+		time.Sleep(lockPatience / 100)
+	}
+}
+
+// lockPatience is how long a start waits for whoever holds the data directory.
+const lockPatience = 5 * time.Second
 
 // lockServing marks a data directory as served from. The kernel drops the mark
 // with the process, however it dies.

@@ -25,9 +25,11 @@ type Store interface {
 	// are grouped into one commit, each under a savepoint. The returned revision
 	// is that of the commit; it is zero when f recorded nothing.
 	Update(ctx context.Context, cause gatehouse.Cause, f func(Tx) error) (gatehouse.Revision, error)
-	// Ingest runs f in its own transaction, for usage.
+	// Ingest runs f in its own transaction, for usage. Like that of Update, f may
+	// run more than once.
 	Ingest(ctx context.Context, f func(Ingest) error) error
-	// Work runs f in its own transaction, for jobs, acknowledgements, last use.
+	// Work runs f in its own transaction, for jobs, acknowledgements, last use; f
+	// may run more than once.
 	Work(ctx context.Context, f func(Work) error) error
 	// Changed returns a channel that is closed after the next Update that
 	// wrote a change. It is a hint: whoever waits also polls.

@@ -83,6 +83,7 @@ func New(t testing.TB, plan Plan) *Town {
 	if plan.Redis {
 		w.Redis = engine.NewRedis()
 		w.must(w.Redis.Start())
+		w.ageAuthority()
 	}
 	w.controls()
 	for i, cluster := range plan.Gateways {
@@ -122,6 +123,21 @@ func (w *Town) tearDown() {
 	}
 	if w.Redis != nil {
 		w.Redis.Kill()
+	}
+}
+
+// ageAuthority makes the memory of the authority two minutes old, as that of a
+// server that has been up for long: a fresh one grants nothing for a while,
+// since it cannot be told from one that forgot (docs/limits.md).
+func (w *Town) ageAuthority() {
+	w.T.Helper()
+	info, err := w.Redis.Do("INFO server")
+	w.must(err)
+	_, rest, _ := strings.Cut(info, "run_id:")
+	run, _, _ := strings.Cut(rest, "\r")
+	for group := range 16 {
+		_, err := w.Redis.Do(fmt.Sprintf("SET gatehouse{%d}boot %s:%d", group, run, time.Now().Add(-2*time.Minute).UnixMicro()))
+		w.must(err)
 	}
 }
 

@@ -75,8 +75,15 @@ func offerOf(in *wire.Offer) (*feed.Offer, error) {
 	return out, nil
 }
 
-// batchOf is usage of the member m. Rows of another gateway or cluster refuse
-// the whole: they would be billed under a name that did not serve them.
+// clockMargin is how far the clocks of a gateway and of control may be apart when
+// it is asked whether a request was served before the gateway joined. Usage that
+// is refused blocks all that comes after it, so the margin is wide.
+const clockMargin = time.Hour
+
+// batchOf is usage of the member m. Rows of another gateway refuse the whole, and
+// so do those of another cluster since m joined this one: they would be billed
+// under a name that did not serve them. What m served before it joined, alone or
+// elsewhere, bears the name of that place and is its own all the same.
 func batchOf(body []byte, m *gatehouse.Membership) (meter.Batch, error) {
 	var b meter.Batch
 	d := json.NewDecoder(bytes.NewReader(body))
@@ -86,10 +93,11 @@ func batchOf(body []byte, m *gatehouse.Membership) (meter.Batch, error) {
 	}
 	foreign := b.Gateway != m.ID
 	for i := range b.Records {
-		foreign = foreign || b.Records[i].Gateway != m.ID || b.Records[i].Cluster != m.Cluster
+		r := &b.Records[i]
+		foreign = foreign || r.Gateway != m.ID || r.Cluster != m.Cluster && r.Start.After(m.CreateTime.Add(clockMargin))
 	}
 	if foreign {
-		return b, gatehouse.Errorf(gatehouse.PermissionDenied, "gateway %s of cluster '%s' cannot ship another's usage", m.ID, m.Cluster)
+		return b, gatehouse.Errorf(gatehouse.PermissionDenied, "gateway %s of cluster '%s' cannot ship another's usage; gatehouse journal ship brings that in", m.ID, m.Cluster)
 	}
 	return b, nil
 }

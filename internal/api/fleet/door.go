@@ -2,6 +2,8 @@ package fleet
 
 import (
 	"context"
+	"encoding/base64"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -52,7 +54,7 @@ func (d *door) identify(r *http.Request) (*who, error) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), memberTime)
 	defer cancel()
-	out.member, err = d.Members.Member(ctx, token)
+	out.member, err = d.face.member(ctx, token)
 	return out, err
 }
 
@@ -117,6 +119,10 @@ func refusal(err error) *connect.Error {
 	out.Meta().Set(client.CodeHeader, string(code))
 	if after := client.RetryAfter(err); after > 0 {
 		out.Meta().Set(client.RetryHeader, strconv.FormatInt(max(after.Milliseconds(), 1), 10))
+	}
+	var gone *forgotten
+	if errors.As(err, &gone) {
+		out.Meta().Set(client.ForgottenHeader, base64.StdEncoding.EncodeToString(gone.signature))
 	}
 	return out
 }

@@ -36,8 +36,10 @@ type Config struct {
 	Touch     func(ctx context.Context, uses []store.LastUse) error
 	Limits    limit.Authority            // nil: gateways reach theirs elsewhere
 	Verifiers func() []ed25519.PublicKey // that batches may be signed by
+	Sign      func(msg []byte) []byte    // as batches are
 	Brand     string
 	Log       *slog.Logger
+	Stopping  <-chan struct{} // closed when the process is about to end: streams end with it
 }
 
 // members is control's part: who may speak.
@@ -86,12 +88,21 @@ func (f *face) Join(ctx context.Context, r *wire.JoinRequest) (*wire.JoinReply, 
 
 // Follow implements wire.FleetHandler.
 func (f *face) Follow(ctx context.Context, s *connect.BidiStream[wire.Poll, wire.SignedBatch]) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // a stream would keep the listener open for as long as a stop may take
+		select {
+		case <-f.Stopping:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	for {
 		in, err := s.Receive()
 		if err != nil {
 			return nil // the gateway hung up, or its connection did
 		}
-		m, err := f.Members.Member(ctx, caller(ctx).token)
+		m, err := f.member(ctx, caller(ctx).token)
 		if err != nil {
 			return err
 		}
@@ -101,13 +112,43 @@ func (f *face) Follow(ctx context.Context, s *connect.BidiStream[wire.Poll, wire
 		}
 		out, err := f.Feed.Pull(ctx, p)
 		if err != nil {
-			return err
+			return f.unlessStopping(err)
 		}
 		if err := s.Send(&wire.SignedBatch{Payload: out.Payload, Signature: out.Signature}); err != nil {
 			return nil
 		}
 	}
 }
+
+// unlessStopping is the error, or what sends a gateway to another node at once.
+func (f *face) unlessStopping(err error) error {
+	select {
+	case <-f.Stopping:
+		return gatehouse.Errorf(gatehouse.Unavailable, "this control node is stopping")
+	default:
+		return err
+	}
+}
+
+// member is who the token proves. That it proves nobody is said under the
+// installation's signature: a gateway stops serving by it, and must not by the 401
+// of a proxy.
+func (f *face) member(ctx context.Context, token gatehouse.Token) (*gatehouse.Membership, error) {
+	m, err := f.Members.Member(ctx, token)
+	if gatehouse.CodeOf(err) == gatehouse.Unauthenticated {
+		err = &forgotten{err, f.Sign(feed.Forgotten(token.Digest()))}
+	}
+	return m, err
+}
+
+// forgotten is a refusal with the signature that proves it.
+type forgotten struct {
+	error
+	signature []byte
+}
+
+// Unwrap gives the refusal.
+func (f *forgotten) Unwrap() error { return f.error }
 
 // Ship implements wire.FleetHandler.
 func (f *face) Ship(ctx context.Context, r *wire.ShipRequest) (*wire.ShipReply, error) {

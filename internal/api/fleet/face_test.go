@@ -4,14 +4,19 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	connectrpc "connectrpc.com/connect"
+
 	"gatehouse"
+	face "gatehouse/internal/api/fleet"
 	"gatehouse/internal/feed"
 	"gatehouse/internal/fleet"
 	"gatehouse/internal/limit"
@@ -75,6 +80,32 @@ func TestAnIdentitySurvivesARestartAndShowsNothing(t *testing.T) {
 	code(t, "a damaged identity", err, gatehouse.FailedPrecondition)
 }
 
+// The contract: it starts from its data directory alone.
+func TestAGatewayRemembersWhereControlIs(t *testing.T) {
+	m := newHouse(t).join(t)
+	_, err := m.id.Reach(fleet.Way{})
+	code(t, "a gateway that was never told", err, gatehouse.InvalidArgument)
+	first := fleet.Way{Control: []string{"https://one:1", "https://two:2"}, Roots: "roots"}
+	if err := m.id.Remember(first); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.id.SetVerifiers([][]byte{make([]byte, 32)}); err != nil { // another writer of the file
+		t.Fatal(err)
+	}
+	loaded, err := fleet.Load(m.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := fleet.Way{Control: []string{"https://three:3"}}
+	for _, c := range []struct{ said, want fleet.Way }{
+		{fleet.Way{}, first}, {fleet.Way{Roots: "new"}, fleet.Way{Control: first.Control, Roots: "new"}}, {other, other},
+	} {
+		if got, err := loaded.Reach(c.said); err != nil || !slices.Equal(got.Control, c.want.Control) || got.Roots != c.want.Roots {
+			t.Errorf("said %+v: %+v, %v", c.said, got, err)
+		}
+	}
+}
+
 // Verifiers that control announces are kept: a restart knows them.
 func TestNewVerifyKeysAreKept(t *testing.T) {
 	h, other := newHouse(t), newHouse(t)
@@ -101,13 +132,56 @@ func TestAForgottenMemberIsRefusedOnAnOpenStreamToo(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.forget(t, m.id.Gateway)
-	_, err := m.Pull(t.Context(), m.poll())
-	code(t, "a poll", err, gatehouse.Unauthenticated)
-	_, err = m.Object(t.Context(), "resp_1")
+	for _, what := range []string{"a poll of the open stream", "a poll of a new one"} {
+		_, err := m.Pull(t.Context(), m.poll())
+		code(t, what, err, gatehouse.Unauthenticated)
+		if !errors.Is(err, feed.ErrForgotten) {
+			t.Errorf("%s does not prove that the gateway was forgotten: %v", what, err)
+		}
+	}
+	_, err := m.Object(t.Context(), "resp_1")
 	code(t, "a look-up", err, gatehouse.Unauthenticated)
 	code(t, "usage", m.Ingest(t.Context(), meter.Batch{Gateway: m.id.Gateway}), gatehouse.Unauthenticated)
 	_, err = m.Lease(t.Context(), limit.LeaseRequest{Holder: gatehouse.NewID()})
 	code(t, "a limit", err, gatehouse.Unauthenticated)
+}
+
+// A gateway stops serving when control has forgotten it, and so must not when
+// somebody else says that it has.
+func TestOnlyItsOwnControlCanForgetAGateway(t *testing.T) {
+	h, other := newHouse(t), newHouse(t)
+	m, gone := h.join(t), h.join(t)
+	if _, err := gone.Pull(t.Context(), gone.poll()); err != nil {
+		t.Fatal(err)
+	}
+	h.forget(t, gone.id.Gateway)
+	replayed := make(chan string, 1)
+	record := h.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		face.Handler(h.face()).ServeHTTP(w, r)
+		replayed <- w.Header().Get(fleet.ForgottenHeader)
+	}))
+	if _, err := connect(t, gone.id, record).Object(t.Context(), "x"); err == nil {
+		t.Fatal("the forgotten gateway was answered")
+	}
+	proof := <-replayed
+	if proof == "" {
+		t.Fatal("no signature to replay")
+	}
+	for what, url := range map[string]string{
+		"another installation": other.url,
+		"a proxy's 401":        h.serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })),
+		"what was said to another gateway": h.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			e := connectrpc.NewError(connectrpc.CodeUnauthenticated, errors.New("forgotten"))
+			e.Meta().Set(fleet.CodeHeader, string(gatehouse.Unauthenticated))
+			e.Meta().Set(fleet.ForgottenHeader, proof)
+			connectrpc.NewErrorWriter().Write(w, r, e)
+		})),
+	} {
+		_, err := connect(t, m.id, url).Pull(t.Context(), m.poll())
+		if err == nil || errors.Is(err, feed.ErrForgotten) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
 }
 
 func TestAMemberSpeaksForItselfAlone(t *testing.T) {
@@ -121,7 +195,7 @@ func TestAMemberSpeaksForItselfAlone(t *testing.T) {
 	p.Cluster = "elsewhere"
 	_, err = m.Pull(t.Context(), p)
 	code(t, "a poll for another cluster", err, gatehouse.PermissionDenied)
-	row := gatehouse.UsageRecord{ID: gatehouse.NewID(), Gateway: m.id.Gateway, Cluster: "elsewhere"}
+	row := gatehouse.UsageRecord{ID: gatehouse.NewID(), Gateway: m.id.Gateway, Cluster: "elsewhere", Start: time.Now().Add(2 * time.Hour)}
 	for what, b := range map[string]meter.Batch{
 		"another's journal":       {Gateway: other.id.Gateway, Incarnation: 1, To: 1},
 		"rows of another's":       {Gateway: m.id.Gateway, Incarnation: 1, To: 1, Records: []gatehouse.UsageRecord{{ID: gatehouse.NewID(), Gateway: other.id.Gateway, Cluster: "local"}}},
@@ -132,6 +206,22 @@ func TestAMemberSpeaksForItselfAlone(t *testing.T) {
 	if _, err := m.Lease(t.Context(), limit.LeaseRequest{Gateway: other.id.Gateway, Holder: gatehouse.NewID()}); err != nil || h.limits.lease.Gateway != m.id.Gateway {
 		t.Errorf("a lease for %v, asked by %v: %v", h.limits.lease.Gateway, m.id.Gateway, err)
 	}
+}
+
+// A single process that joins a fleet brings its journal along.
+func TestUsageFromBeforeTheJoinIsShipped(t *testing.T) {
+	h := newHouse(t)
+	m, other := h.join(t), h.join(t)
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	row := gatehouse.UsageRecord{
+		ID: gatehouse.NewID(), Start: now.Add(-time.Hour), Close: now, TeamID: gatehouse.NewID(), KeyID: gatehouse.NewID(), Model: "m", Endpoint: "chat",
+		Cluster: "alone", Gateway: m.id.Gateway, RequestID: "r", Upstream: "u", Status: 200, Outcome: gatehouse.Completed,
+	}
+	b := meter.Batch{Gateway: m.id.Gateway, Incarnation: 1, To: 10, Records: []gatehouse.UsageRecord{row}}
+	code(t, "what a gateway served before it joined", m.Ingest(t.Context(), b), "")
+	row.Gateway = other.id.Gateway
+	b.Records[0] = row
+	code(t, "another's of that time", m.Ingest(t.Context(), b), gatehouse.PermissionDenied)
 }
 
 func TestUsageShippedIsThereOnce(t *testing.T) {
@@ -202,6 +292,41 @@ func TestLimitsCrossTheWireUnchanged(t *testing.T) {
 	}
 	if a := h.limits.exchange; !slices.Equal(a.Counts, counts.Counts) {
 		t.Errorf("asked %+v, heard %+v", counts, a)
+	}
+}
+
+// idle is the authority of a control node whose turn it is not.
+type idle struct{ limit.Authority }
+
+func (idle) Lease(context.Context, limit.LeaseRequest) (limit.LeaseReply, error) {
+	return limit.LeaseReply{}, gatehouse.Errorf(gatehouse.Unavailable, "another control node shares out limits").After(time.Minute)
+}
+
+// One control node shares out limits. A gateway that follows another finds it,
+// and its feed stays where it is.
+func TestTheNodeThatSharesOutLimitsIsFound(t *testing.T) {
+	h := newHouse(t)
+	quiet := h.face()
+	quiet.Limits = idle{}
+	var strays atomic.Int32
+	sharing := h.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.URL.Path, "/Lease") {
+			strays.Add(1)
+		}
+		face.Handler(h.face()).ServeHTTP(w, r)
+	}))
+	m := h.join(t)
+	c := connect(t, m.id, h.serve(t, face.Handler(quiet)), sharing)
+	for range 3 {
+		if _, err := c.Pull(t.Context(), m.poll()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Lease(t.Context(), limit.LeaseRequest{Holder: gatehouse.NewID(), Seq: 1}); err != nil {
+			t.Errorf("a lease while another node shares out: %v", err)
+		}
+	}
+	if n := strays.Load(); n > 0 {
+		t.Errorf("%d other calls followed the limits to their node", n)
 	}
 }
 

@@ -105,7 +105,9 @@ func (h *house) update(t testing.TB, f func(store.Tx) error) gatehouse.Revision 
 }
 
 // listen serves the face on a port of its own, and returns its URL.
-func (h *house) listen(t testing.TB) string {
+func (h *house) listen(t testing.TB) string { return h.serve(t, face.Handler(h.face())) }
+
+func (h *house) serve(t testing.TB, handler http.Handler) string {
 	t.Helper()
 	socket, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -113,14 +115,14 @@ func (h *house) listen(t testing.TB) string {
 	}
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
-	h.server = &http.Server{Handler: h.handler(), Protocols: protocols}
+	h.server = &http.Server{Handler: handler, Protocols: protocols}
 	go h.server.Serve(socket)
 	t.Cleanup(func() { h.server.Close() })
 	return "http://" + socket.Addr().String()
 }
 
-func (h *house) handler() http.Handler {
-	return face.Handler(face.Config{
+func (h *house) face() face.Config {
+	return face.Config{
 		Members: h.Service, Feed: h.source, Usage: meter.NewIngester(h.store), Limits: h.limits, Brand: gatehouse.DefaultBrand, Log: h.log,
 		Object: func(ctx context.Context, id string) (o meter.Object, err error) {
 			err = h.store.View(ctx, func(v store.View) error { o, err = v.Object(id); return err })
@@ -130,7 +132,8 @@ func (h *house) handler() http.Handler {
 			return h.store.Work(ctx, func(w store.Work) error { return w.TouchKeys(uses) })
 		},
 		Verifiers: func() []ed25519.PublicKey { return []ed25519.PublicKey{h.keys.Public()} },
-	})
+		Sign:      h.keys.SignBatch,
+	}
 }
 
 // token makes a join token, as an operator's call does.

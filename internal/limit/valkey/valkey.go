@@ -11,6 +11,7 @@
 package valkey
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -46,11 +47,15 @@ var (
 // worth sending.
 const groups = 16
 
+// patience is how long connecting may take, each step of it.
+const patience = 2 * time.Second
+
 // Authority is a [limit.Authority]. Close it.
 type Authority struct {
 	options               rueidis.ClientOption
 	client                atomic.Pointer[rueidis.Client]
-	dialing               sync.Mutex
+	dialing               sync.Mutex // held while connecting
+	closed                atomic.Bool
 	prefix                string
 	lease, take, exchange *rueidis.Lua
 
@@ -69,7 +74,7 @@ func Open(url, prefix string) (*Authority, error) {
 		return nil, gatehouse.Errorf(gatehouse.InvalidArgument, "the limit authority's URL cannot be read; it is like redis://user:password@host:6379/0")
 	}
 	o.DisableCache = true
-	o.ConnWriteTimeout, o.Dialer.Timeout = 2*time.Second, 2*time.Second
+	o.ConnWriteTimeout, o.Dialer.Timeout = patience, patience
 	// A call that failed half-way may have been counted: sending it again would
 	// count it twice.
 	o.DisableRetry = true
@@ -77,15 +82,18 @@ func Open(url, prefix string) (*Authority, error) {
 		lease: rueidis.NewLuaScript(prelude + lease), take: rueidis.NewLuaScript(prelude + take), exchange: rueidis.NewLuaScript(prelude + exchange)}, nil
 }
 
-// Close ends the connections.
+// Close ends the connections, also one that is being made.
 func (a *Authority) Close() {
-	if c := a.client.Load(); c != nil {
+	a.closed.Store(true)
+	if c := a.client.Swap(nil); c != nil {
 		(*c).Close()
 	}
 }
 
 // connected returns the connection and makes it at the first use. Only one
-// caller tries; the others are told at once that there is none.
+// caller tries; the others are told at once that there is none. The one waits
+// no longer than its ctx: a request does, and a server that is silent costs
+// seconds.
 func (a *Authority) connected(ctx context.Context) (rueidis.Client, error) {
 	if c := a.client.Load(); c != nil {
 		return *c, nil
@@ -93,17 +101,43 @@ func (a *Authority) connected(ctx context.Context) (rueidis.Client, error) {
 	if !a.dialing.TryLock() {
 		return nil, unavailable(errors.New("connecting"))
 	}
-	defer a.dialing.Unlock()
+	failed := make(chan error, 1)
+	go func() {
+		defer a.dialing.Unlock()
+		failed <- a.connect()
+	}()
+	select {
+	case err := <-failed:
+		if c := a.client.Load(); c != nil && err == nil {
+			return *c, nil
+		}
+		return nil, cmp.Or(err, unavailable(errors.New("closed")))
+	case <-ctx.Done():
+		return nil, unavailable(ctx.Err())
+	}
+}
+
+// connect holds dialing. Closed is read after the connection is there to be
+// closed, so one of the two that meet here closes it.
+func (a *Authority) connect() error {
+	if a.client.Load() != nil {
+		return nil // since the caller looked
+	}
 	client, err := rueidis.NewClient(a.options)
 	if err != nil {
-		return nil, unavailable(err)
+		return unavailable(err)
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	if err := check(ctx, client); err != nil {
 		client.Close()
-		return nil, err
+		return err
 	}
-	a.client.Store(&client)
-	return client, nil
+	if a.client.Store(&client); a.closed.Load() {
+		a.Close()
+		return unavailable(errors.New("closed"))
+	}
+	return nil
 }
 
 // check refuses servers on which the promises cannot be kept.
@@ -197,11 +231,11 @@ func (a *Authority) Take(ctx context.Context, r limit.TakeRequest) (limit.TakeRe
 		g := group(s.ID)
 		args := append([]string{strconv.FormatInt(r.Guard.Microseconds(), 10), strconv.Itoa(int(r.Cost))}, subject(s)...)
 		n, err := a.take.Exec(ctx, client, []string{a.marker(g), a.key(g, "r", s.ID)}, args).AsIntSlice()
-		if err != nil || len(n) != 2 {
+		if err != nil || len(n) != 2 || n[0] < 0 || n[0] > 2 {
 			return limit.TakeReply{}, unavailable(err)
 		}
 		if n[0] > 0 {
-			return limit.TakeReply{Index: i, Limit: []string{"qps", "qpm"}[min(n[0], 2)-1], Full: n[1] == 1, RetryAfter: time.Second}, nil
+			return limit.TakeReply{Index: i, Limit: []string{"qps", "qpm"}[n[0]-1], Full: n[1] == 1, RetryAfter: time.Second}, nil
 		}
 	}
 	return limit.TakeReply{OK: true}, nil
@@ -268,13 +302,13 @@ func numbers(n ...int32) []string {
 	return text
 }
 
-// number reads what a script wrote; sums beyond int64 count as the largest.
+// number reads what a script wrote; sums beyond int64, and what is no sum, count
+// as the largest.
 func number(s string) int64 {
-	f, err := strconv.ParseFloat(s, 64)
-	if err != nil || f >= math.MaxInt64 {
-		return math.MaxInt64
+	if f, err := strconv.ParseFloat(s, 64); err == nil && f >= 0 && f < math.MaxInt64 {
+		return int64(f)
 	}
-	return int64(f)
+	return math.MaxInt64
 }
 
 func unavailable(err error) error {

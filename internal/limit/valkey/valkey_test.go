@@ -154,3 +154,27 @@ func TestAnURLsPasswordIsNotTold(t *testing.T) {
 		t.Fatalf("%v", err)
 	}
 }
+
+// A request waits for its guard and no longer, also while the first connection
+// is being made to a server that does not speak.
+func TestAServerThatIsSilentCostsARequestItsGuard(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	a := open(t, "redis://"+l.Addr().String(), "silent")
+	began := time.Now()
+	for range 3 {
+		ctx, cancel := context.WithTimeout(context.Background(), limit.MaxGuard)
+		_, err := a.Take(ctx, limit.TakeRequest{Gateway: gatehouse.NewID(), Holder: gatehouse.NewID(), Cost: 1, Guard: limit.MaxGuard,
+			Subjects: []limit.Subject{{ID: gatehouse.NewID(), Limits: gatehouse.Limits{QPS: 5}}}})
+		cancel()
+		if gatehouse.CodeOf(err) != gatehouse.Unavailable {
+			t.Error(err)
+		}
+	}
+	if took := time.Since(began); took > 4*limit.MaxGuard {
+		t.Error("three requests waited", took)
+	}
+}

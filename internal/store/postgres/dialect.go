@@ -40,6 +40,7 @@ $9::text[], $10::bytea[], $11::bytea[]) ON CONFLICT DO NOTHING`,
 		AddDay:   "SELECT gatehouse_usage_days($1)",
 		Patience: patience,
 		Refused:  refused,
+		Again:    again,
 		Loaded: []string{
 			"SELECT setval(pg_get_serial_sequence('usage_names', 'id'), (SELECT COALESCE(MAX(id), 0) + 1 FROM usage_names), false)",
 			"SELECT setval('usage_runs_seq', (SELECT COALESCE(MAX(seq), 0) + 1 FROM usage_runs), false)",
@@ -56,8 +57,17 @@ var overrides = map[string]string{
 	sqlstore.InsertRun: `INSERT INTO usage_runs (team, day, seq, requests, models, cells, units, quarters)
 SELECT $1::bigint, $2::bigint, nextval('usage_runs_seq'), $3::bigint, $4::bytea, $5::bytea, $6::bytea, $7::bytea
 WHERE $8::bigint IS NOT NULL AND $9::bigint IS NOT NULL`,
-	// Days are tables.
-	sqlstore.DropRows: `SELECT gatehouse_drop_usage($1, $2)`,
+	// Days are tables. Dropping one waits for whoever reads usage, such as a dump
+	// that takes hours, and whoever reads or writes usage waits behind it: so it
+	// gives up soon, and the job comes again.
+	sqlstore.DropRows: `WITH patience AS MATERIALIZED (SELECT set_config('lock_timeout', '100ms', true) AS set)
+SELECT gatehouse_drop_usage($1, $2) FROM patience WHERE patience.set <> ''`,
+}
+
+// again reports that the transaction was chosen to end a deadlock.
+func again(err error) bool {
+	var said *pgconn.PgError
+	return errors.As(err, &said) && said.Code == "40P01"
 }
 
 // match asks the function that may read the words.

@@ -2,10 +2,7 @@ package postgres_test
 
 import (
 	"context"
-	"fmt"
 	"net/url"
-	"strings"
-	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -24,36 +21,11 @@ const requestRole = "gatehouse_request"
 // stores are opened with.
 func database(t testing.TB) (admin, request string) {
 	t.Helper()
-	template := migrated(t)
-	copies.Lock()
-	defer copies.Unlock()
-	copies.n++
-	name := fmt.Sprintf("copy%d", copies.n)
-	sql(t, at(t, template, "postgres"), "CREATE DATABASE "+name+" TEMPLATE "+nameOf(t, template))
-	admin = at(t, template, name)
+	admin = migrated(t)
 	return admin, as(t, admin, requestRole)
 }
 
-// copies are made of one migrated database: that takes a third of the time of
-// migrating each.
-var copies struct {
-	sync.Mutex
-	n        int
-	template string
-}
-
-func migrated(t testing.TB) (dsn string) {
-	copies.Lock()
-	defer copies.Unlock()
-	if copies.template == "" {
-		dsn := engine.Database(t)
-		if err := postgres.Migrate(context.Background(), dsn, requestRole); err != nil {
-			t.Fatal(err)
-		}
-		copies.template = dsn
-	}
-	return copies.template
-}
+var migrated = engine.Copies(func(dsn string) error { return postgres.Migrate(context.Background(), dsn, requestRole) })
 
 func sql(t testing.TB, dsn, statement string, args ...any) {
 	t.Helper()
@@ -65,19 +37,6 @@ func sql(t testing.TB, dsn, statement string, args ...any) {
 	if _, err := conn.Exec(context.Background(), statement, args...); err != nil {
 		t.Fatalf("%s: %v", statement, err)
 	}
-}
-
-func nameOf(t testing.TB, dsn string) string {
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimPrefix(u.Path, "/")
-}
-
-// at is the DSN of another database of the same server.
-func at(t testing.TB, dsn, database string) string {
-	return strings.Replace(dsn, "/"+nameOf(t, dsn)+"?", "/"+database+"?", 1)
 }
 
 // as is the DSN for another role.
@@ -93,7 +52,7 @@ func as(t testing.TB, dsn, role string) string {
 
 func open(t testing.TB, dsn string) *postgres.DB {
 	t.Helper()
-	db, err := postgres.Open(context.Background(), dsn, postgres.Options{Options: sqlstore.Options{Guard: storetest.NewGuard("test")}})
+	db, err := postgres.Open(context.Background(), dsn, postgres.Options{Options: sqlstore.Options{Guard: storetest.NewGuard("test"), Readers: 4}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"slices"
 
 	"gatehouse"
@@ -54,10 +55,8 @@ func (s *session) asSystem(f func() error) error {
 	if err := s.see(everyTeam); err != nil {
 		return err
 	}
-	if err := f(); err != nil {
-		return err
-	}
-	return s.see(scope)
+	// Whoever passes over f's error must not go on with all teams in sight.
+	return errors.Join(f(), s.see(scope))
 }
 
 // catchUp reads the leaves between what is known and a snapshot's state.

@@ -53,6 +53,9 @@ type Dialect struct {
 	// the transaction. Any other error of a COMMIT leaves the outcome unknown.
 	// Nil: every error is a clear no, since the engine is in this process.
 	Refused func(error) bool
+	// Again reports an error with which the engine broke a deadlock: the
+	// transaction may run again. Nil: there is one writer, and no deadlock.
+	Again func(error) bool
 }
 
 // Match is a search for words: all of Prefixes and all of Exact occur, and the

@@ -22,9 +22,9 @@ type Sum struct {
 // for measuring questions to rollups of a size whose rows would take hours to
 // ingest: sums without rows are what CheckUsage reports as a drift.
 func (s *Store) FillRollups(ctx context.Context, all []Sum) error {
-	i := &ingest{view: view{s: s, ctx: context.WithoutCancel(ctx)}}
+	var i *ingest
 	err := s.perform(ctx, func(w *session) error {
-		i.sess = w
+		i = &ingest{view: view{s: s, ctx: context.WithoutCancel(ctx), sess: w}}
 		sums := runSums{}
 		for n := range all {
 			if err := i.fill(sums, &all[n]); err != nil {
@@ -33,12 +33,13 @@ func (s *Store) FillRollups(ctx context.Context, all []Sum) error {
 		}
 		return sums.write(w)
 	})
-	for name, id := range i.fresh {
-		if err == nil {
-			s.names.add(name, id)
-		}
+	if err != nil {
+		return err
 	}
-	return err
+	for name, id := range i.fresh {
+		s.names.add(name, id)
+	}
+	return nil
 }
 
 // fill adds one sum. An item is a unit that a request used, so each request of

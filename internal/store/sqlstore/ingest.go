@@ -13,18 +13,19 @@ import (
 // ingest is the door for usage.
 type ingest struct {
 	view
-	fresh map[string]int64 // names numbered in this transaction
-	days  []int64          // that it made room for
-	runs  []runKey         // days that it added to
+	batch []gatehouse.UsageRecord // whose names may be new
+	fresh map[string]int64        // names numbered in this transaction
+	days  []int64                 // that it made room for
+	runs  []runKey                // days that it added to
 }
 
 var _ store.Ingest = (*ingest)(nil)
 
 // Ingest implements [store.Store].
 func (s *Store) Ingest(ctx context.Context, f func(store.Ingest) error) error {
-	i := &ingest{view: view{s: s, ctx: context.WithoutCancel(ctx)}}
+	var i *ingest
 	err := s.perform(ctx, func(w *session) error {
-		i.sess = w
+		i = &ingest{view: view{s: s, ctx: context.WithoutCancel(ctx), sess: w}}
 		return f(i)
 	})
 	if err != nil {
@@ -104,6 +105,7 @@ func (v *view) Object(id string) (store.Object, error) {
 // row a scan.
 func (i *ingest) InsertUsage(records []gatehouse.UsageRecord) (fresh []bool, err error) {
 	rows := make([]usageRow, len(records))
+	i.batch = records
 	for n := range records {
 		if rows[n], err = i.rowOf(&records[n]); err != nil {
 			return nil, err

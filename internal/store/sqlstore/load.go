@@ -121,6 +121,9 @@ func (l *loader) table(payload []byte) error {
 	if err := json.Unmarshal(payload, &t); err != nil {
 		return badDump(err)
 	}
+	if len(t.columns()) == 0 {
+		return badDump(nil)
+	}
 	known := dumped()
 	i := slices.IndexFunc(known, func(k table) bool { return k.Name == t.Name })
 	if i < 0 {

@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"slices"
 	"sync"
 
 	"gatehouse"
@@ -105,6 +106,12 @@ func (i *ingest) number(name string) (int64, error) {
 	if err != nil || id != 0 {
 		return id, err
 	}
+	if i.batch != nil {
+		if err := i.numberAll(); err != nil {
+			return 0, err
+		}
+		return i.number(name)
+	}
 	if _, err := i.sess.one(insertName, []any{name}, &id); err != nil {
 		return 0, failed(err)
 	}
@@ -113,4 +120,27 @@ func (i *ingest) number(name string) (int64, error) {
 	}
 	i.fresh[name] = id
 	return id, nil
+}
+
+// numberAll numbers what is new in the batch in the order of the names: two
+// processes that number the same ones each in its own order would wait for each
+// other.
+func (i *ingest) numberAll() error {
+	var names []string
+	for n := range i.batch {
+		u := &i.batch[n]
+		for _, name := range []string{u.TeamID.String(), u.KeyID.String(), u.Model, u.Endpoint, u.Cluster} {
+			if _, known := i.s.names.id(cleaned(name)); !known {
+				names = append(names, cleaned(name))
+			}
+		}
+	}
+	i.batch = nil // number must not come back here
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		if _, err := i.number(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -146,6 +146,7 @@ func (v *view) storedDay(d int64, into map[runKey]*recount) error {
 			// Runs that do not decode are a drift and no failure: to replace them is
 			// what this is for.
 			r.stored, r.broken = v.mergeRuns(k, r.seqs)
+			err = v.sess.sick // a statement that failed says nothing about the runs
 		}
 	}
 	return failed(err)

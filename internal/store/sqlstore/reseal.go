@@ -127,12 +127,15 @@ func (t resealer) stale(s *Store, ctx context.Context, after string, out *Reseal
 // resealSome writes a few rows in one transaction, each as it is there now.
 func (s *Store) resealSome(ctx context.Context, t resealer, ids []string, out *Resealed) error {
 	read := query(`SELECT` + rowColumns + `FROM ` + t.table + ` WHERE id = ?`)
-	// Another node may write the row between the two statements. Then it is of
-	// another version, or sealed already, and is left alone.
 	write := query(`UPDATE ` + t.table + ` SET sealed = ?, mac = ? WHERE id = ? AND epoch = ? AND n = ? AND version = ? AND mac = ?`)
 	var wrote, refused int64
 	err := s.perform(ctx, func(w *session) error {
 		wrote, refused = 0, 0
+		// Updates write several rows under this lock, in orders of their own: one
+		// that met ours half-way would be a deadlock, and its caller's to repeat.
+		if _, err := s.readState(w, lockState); err != nil {
+			return failed(err)
+		}
 		for _, id := range ids {
 			var r row
 			found, err := w.one(read, []any{id}, r.into()...)
@@ -159,7 +162,9 @@ func (s *Store) resealSome(ctx context.Context, t resealer, ids []string, out *R
 		}
 		return nil
 	})
-	out.Rows, out.Refused = out.Rows+wrote, out.Refused+refused
+	if err == nil {
+		out.Rows, out.Refused = out.Rows+wrote, out.Refused+refused
+	}
 	return err
 }
 
@@ -168,7 +173,9 @@ const updateFingerprint query = `UPDATE installation SET fingerprint = ? WHERE i
 // resealInstallation renews the MAC of the installation's row and the
 // fingerprint that nodes are told apart by.
 func (s *Store) resealInstallation(ctx context.Context, out *Resealed) error {
-	return s.perform(ctx, func(w *session) error {
+	renewed := false
+	err := s.perform(ctx, func(w *session) error {
+		renewed = false
 		st, err := s.readState(w, lockState)
 		if err != nil {
 			return failed(err)
@@ -185,8 +192,12 @@ func (s *Store) resealInstallation(ctx context.Context, out *Resealed) error {
 		if err := s.writeState(w, st); err != nil {
 			return failed(err)
 		}
-		out.Rows++
 		_, err = w.exec(updateFingerprint, s.fingerprint())
+		renewed = true
 		return failed(err)
 	})
+	if err == nil && renewed {
+		out.Rows++
+	}
+	return err
 }

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"gatehouse"
 )
 
 // session is one connection, with its prepared statements where the engine
@@ -128,6 +130,15 @@ func (s *session) see(scope string) error {
 	return err
 }
 
+// mute names the end of patience: the deadline was ours, and whoever is told of
+// it as of theirs would not come again.
+func mute(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return gatehouse.Errorf(gatehouse.Unavailable, "the database does not answer").Because(err)
+	}
+	return err
+}
+
 func (s *session) note(err error) error {
 	if err != nil && s.sick == nil {
 		s.sick = err
@@ -199,7 +210,7 @@ func (s *session) exec(q query, args ...any) (sql.Result, error) {
 	defer cancel()
 	if s.d.Unprepared {
 		res, err := s.conn.ExecContext(ctx, s.text(q), args...)
-		return res, s.note(err)
+		return res, s.note(mute(err))
 	}
 	st, err := s.prepare(q)
 	if err != nil {
@@ -225,7 +236,7 @@ func (s *session) one(q query, args []any, into ...any) (found bool, err error) 
 	ctx, cancel := s.patience(context.Background())
 	defer cancel()
 	if s.d.Unprepared {
-		err = s.conn.QueryRowContext(ctx, s.text(q), args...).Scan(into...)
+		err = mute(s.conn.QueryRowContext(ctx, s.text(q), args...).Scan(into...))
 	} else {
 		st, prepared := s.prepare(q)
 		if prepared != nil {

@@ -1,7 +1,10 @@
 package sqlstore
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"gatehouse"
@@ -22,8 +25,9 @@ func (s *Store) Work(ctx context.Context, f func(store.Work) error) error {
 }
 
 const (
-	// A member keeps the time it joined. Seen again it is awaited again: what
-	// an operator forgot and then came back enforces keys.
+	// A member keeps the time it joined. Seen again it is awaited again: what an
+	// operator forgot and then came back enforces keys. One whose membership ended
+	// does not come back: what is seen of it is of a poll that was open then.
 	// What another control node said of when a member was last heard, and until when
 	// it may hold a lease, is never taken back: nodes write late and by clocks of
 	// their own.
@@ -32,7 +36,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET cluster = e
 seen_us = CASE WHEN excluded.seen_us > gateways.seen_us THEN excluded.seen_us ELSE gateways.seen_us END,
 epoch = excluded.epoch, n = excluded.n, problem = excluded.problem,
 lease_us = CASE WHEN excluded.lease_us > gateways.lease_us THEN excluded.lease_us ELSE gateways.lease_us END,
-forgotten = excluded.forgotten`
+forgotten = CASE WHEN EXISTS (SELECT 1 FROM memberships WHERE memberships.id = gateways.id AND memberships.deleted_us <> 0)
+THEN gateways.forgotten ELSE excluded.forgotten END`
 	touchKey query = `INSERT INTO key_last_use (key_id, last4, time_us) VALUES (?, ?, ?)
 ON CONFLICT (key_id, last4) DO UPDATE SET time_us = excluded.time_us WHERE key_last_use.time_us < excluded.time_us`
 	putCheckpoint query = `INSERT INTO checkpoints (size, note) VALUES (?, ?) ON CONFLICT (size) DO UPDATE SET note = excluded.note`
@@ -62,6 +67,10 @@ func (w work) SeenGateway(g *gatehouse.Gateway) error {
 
 // TouchKeys implements [store.Work].
 func (w work) TouchKeys(uses []store.LastUse) error {
+	// In one order, or two nodes that touch the same keys wait for each other.
+	uses = slices.SortedFunc(slices.Values(uses), func(a, b store.LastUse) int {
+		return cmp.Or(bytes.Compare(a.KeyID[:], b.KeyID[:]), cmp.Compare(a.Last4, b.Last4))
+	})
 	for _, u := range uses {
 		if _, err := w.sess.exec(touchKey, u.KeyID.String(), u.Last4, micros(u.Time)); err != nil {
 			return failed(err)

@@ -370,6 +370,18 @@ func (s *Store) job(j *job) {
 	if j.err = j.ctx.Err(); j.err != nil {
 		return
 	}
+	for tries := 0; ; tries++ {
+		if j.err = s.attempt(j); j.err == nil || tries == deadlocks || s.d.Again == nil || !s.d.Again(j.err) {
+			return
+		}
+	}
+}
+
+// deadlocks is how often a job runs again after the engine broke a deadlock.
+const deadlocks = 3
+
+// attempt runs a job's transaction once.
+func (s *Store) attempt(j *job) error {
 	w := s.writer
 	err := w.begin(context.Background(), s.d.Begin)
 	if err == nil {
@@ -378,12 +390,11 @@ func (s *Store) job(j *job) {
 	}
 	if err != nil {
 		w.rollback()
-		j.err = unavailable(err)
-		return
+		return unavailable(err)
 	}
-	if j.err = j.call(w); j.err != nil {
+	if err := j.call(w); err != nil {
 		w.rollback()
-		return
+		return err
 	}
 	// An error that the job passed over may have ended the transaction: then
 	// COMMIT would say yes and keep nothing.
@@ -393,8 +404,9 @@ func (s *Store) job(j *job) {
 	}
 	if err != nil {
 		w.rollback()
-		j.err = unavailable(err)
+		return unavailable(err)
 	}
+	return nil
 }
 
 // call is to a job what tx.call is to a member.

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"time"
 
 	"gatehouse"
@@ -14,7 +15,7 @@ var recordPromises = []promise{
 	{"prices of a model come newest first", pricesOf},
 	{"a Put names its own subject in the log", putNamesSubject},
 	{"Record refuses what only a Put can say", recordRefuses},
-	{"a gateway is seen, forgotten with an audit leaf, and seen again", gateways},
+	{"a gateway is seen, forgotten with an audit leaf, and seen again, unless its membership ended", gateways},
 }
 
 func upstreamCredential(b *bench) {
@@ -167,6 +168,12 @@ func gateways(b *bench) {
 	b.work(func(w store.Work) error { return w.SeenGateway(&again) })
 	b.equal(list()[0].Forgotten, false)
 	b.equal(list()[0].Joined, start)
+	b.update(func(tx store.Tx) error {
+		m := &gatehouse.Membership{ID: g.ID, Cluster: "local", CreateTime: start, DeleteTime: start.Add(time.Minute)}
+		return errors.Join(tx.ForgetGateway(g.ID, b.act("gateway.forgotten", "gone")), tx.PutMembership(m, b.act("gateway.expelled", "gone")))
+	})
+	b.work(func(w store.Work) error { return w.SeenGateway(&again) })
+	b.equal(list()[0].Forgotten, true) // a poll that was open says nothing new
 	_, err := b.s.Update(b.ctx, b.cause(), func(tx store.Tx) error {
 		return tx.ForgetGateway(gatehouse.NewID(), b.act("gateway.forgotten", "who"))
 	})
