@@ -43,7 +43,10 @@ func previous(t *testing.T) string {
 // under load: the schema first, then control, then gateways, one at a time, with
 // drains. The old program runs beside the new schema, and back.
 func TestARollingUpgradeFailsNoRequest(t *testing.T) {
-	old := previous(t)
+	old := town.Binary(t) // the small version restarts a fleet that stays what it is
+	if rounds(0) > 0 {
+		old = previous(t)
+	}
 	h := houseOf(t, town.Plan{Controls: 2, Gateways: []string{"local", "local"}, Redis: true, Binary: old})
 	user := h.createKey("")
 	b := h.balanced(user)
@@ -52,7 +55,7 @@ func TestARollingUpgradeFailsNoRequest(t *testing.T) {
 		t.Fatalf("migrate: %v\n%s", err, out)
 	}
 	h.createKey("") // the old program beside the new schema
-	for _, to := range []string{town.Binary(t), old, town.Binary(t)} {
+	for _, to := range []string{town.Binary(t), old, town.Binary(t)}[:1+min(rounds(0), 1)*2] {
 		for _, p := range append(append([]*town.Process{}, h.Controls...), h.Gateways...) {
 			h.must(p.Stop())
 			p.Binary = to
@@ -69,21 +72,32 @@ func TestARollingUpgradeFailsNoRequest(t *testing.T) {
 	h.waitLedger()
 }
 
-// balanced chats like clients behind a balancer: a connection that is refused
-// goes to the other gateway, and anything else than 200 is a failure.
+// balanced chats like clients behind a balancer: it looks at /readyz of every
+// gateway, a connection that is refused goes to the other one, and anything else
+// than 200 is a failure.
 func (h *house) balanced(k key) (stop func() (int64, []string)) {
 	var stopped atomic.Bool
 	var sent atomic.Int64
 	var group sync.WaitGroup
 	var mu sync.Mutex
 	var failed []string
+	ready := make([]atomic.Bool, len(h.Members))
+	for g, m := range h.Members {
+		group.Go(func() {
+			for !stopped.Load() {
+				status, _ := h.Do(must(http.NewRequest("GET", m.URL+"/readyz", nil)))
+				ready[g].Store(status == http.StatusOK)
+				time.Sleep(50 * time.Millisecond)
+			}
+		})
+	}
 	for w := range 4 {
 		group.Go(func() {
 			// A connection per request: a balancer too stops using one that closes.
 			client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 			for i := 0; !stopped.Load(); i++ {
 				sent.Add(1)
-				if problem := h.either(client, k, w+i, fmt.Sprintf("upgrade-%d-%d", w, i)); problem != "" {
+				if problem := h.either(client, ready, k, w+i, fmt.Sprintf("upgrade-%d-%d", w, i)); problem != "" {
 					mu.Lock()
 					failed = append(failed, problem)
 					mu.Unlock()
@@ -94,9 +108,21 @@ func (h *house) balanced(k key) (stop func() (int64, []string)) {
 	return func() (int64, []string) { stopped.Store(true); group.Wait(); return sent.Load(), failed }
 }
 
-func (h *house) either(client *http.Client, k key, first int, id string) (problem string) {
-	for try := range 2 * len(h.Members) {
-		req, _ := http.NewRequest("POST", h.Members[(first+try)%len(h.Members)].URL+"/v1/chat/completions", strings.NewReader(hello))
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+func (h *house) either(client *http.Client, ready []atomic.Bool, k key, first int, id string) (problem string) {
+	for try := range 100 {
+		to := (first + try) % len(h.Members)
+		if !ready[to].Load() {
+			time.Sleep(10 * time.Millisecond)
+			continue
+		}
+		req, _ := http.NewRequest("POST", h.Members[to].URL+"/v1/chat/completions", strings.NewReader(hello))
 		req.Header.Set("Authorization", "Bearer "+k.Secret)
 		req.Header.Set("Content-Type", "application/json")
 		req.Header.Set("X-Request-Id", id)

@@ -58,6 +58,7 @@ type Config struct {
 // Gateway is the data plane as an http.Handler.
 type Gateway struct {
 	c        Config
+	leaving  atomic.Bool
 	epoch    time.Time // limits count from here
 	links    *links
 	cooling  cooling
@@ -157,9 +158,13 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // Ready reports whether keys can be told apart.
 func (g *Gateway) Ready() bool { return g.c.Replica.Fresh(g.c.Now()) }
 
-// ServeReady is 200 when keys can be told apart, else 503.
+// Farewell makes ServeReady say 503 from now on, so that balancers turn away.
+// Requests are served as before.
+func (g *Gateway) Farewell() { g.leaving.Store(true) }
+
+// ServeReady is 200 when keys can be told apart and no farewell was said, else 503.
 func (g *Gateway) ServeReady(w http.ResponseWriter, _ *http.Request) {
-	if !g.Ready() {
+	if g.leaving.Load() || !g.Ready() {
 		w.Header().Set("Retry-After", "1")
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return

@@ -45,6 +45,18 @@ const drainTime = 30 * time.Second
 // its ingestion.
 const stepTime = 5 * time.Second
 
+// farewell is how long a gateway of several goes on accepting after /readyz says
+// that it stops: a balancer that looks that often sends it nothing any more when
+// its listener closes, which resets connections that wait to be accepted.
+const farewell = 500 * time.Millisecond
+
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
 // Run serves until ctx ends, then drains and stops in reverse order.
 func Run(ctx context.Context, cfg Config, proc Process) error {
 	ctx = store.System(ctx)
@@ -178,6 +190,13 @@ func (p *program) start(ctx context.Context) error {
 		if err := p.open("gateway", p.cfg.Gateway.Listen, gw, true, &p.addrs.Gateway); err != nil {
 			return err
 		}
+	}
+	if p.cfg.Role == RoleGateway {
+		p.later("farewell", func(ctx context.Context) error {
+			gw.Farewell()
+			wait(ctx, farewell)
+			return nil
+		})
 	}
 	p.later("waits", func(context.Context) error { close(p.stopping); return nil }) // stopped first: those who wait hold listeners open
 	return nil
