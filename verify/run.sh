@@ -25,7 +25,7 @@ while [ "$done_" -lt "$total" ]; do
   echo "$commit $done_" >"$progress"
   echo "verify-$name: $done_ of $total" >&2
 done
-detail=$(grep -hoE '_test\.go:[0-9]+: .*' "$log" | sed -E 's/^_test\.go:[0-9]+: //' | tail -n 1 | tr '"\\' "' " | cut -c1-300)
+detail=$({ grep -hoE '_test\.go:[0-9]+: .*' "$log" || grep -hE '^ok' "$log"; } | sed -E 's/^_test\.go:[0-9]+: //' | tail -n 1 | tr '"\\' "' " | cut -c1-300)
 line=$(printf '{"name":"%s","commit":"%s","time":"%s","rounds":%d,"of":%d,"result":"%s","last":"%s"}' \
   "$name" "$commit" "$(date -u +%FT%TZ)" "$done_" "$total" "$result" "$detail")
 echo "$line" | tee -a verify/results.jsonl
