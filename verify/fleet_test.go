@@ -73,7 +73,7 @@ func TestARevocationReachesEveryGateway(t *testing.T) {
 	slices.Sort(delays)
 	p99, most := delays[min(len(delays)-1, len(delays)*99/100)], delays[len(delays)-1]
 	t.Logf("%d revocations at %d gateways beside %d requests (%v other than 200): p50 %v, p99 %v, max %v", len(delays), len(h.Members), sent, other, delays[len(delays)/2], p99, most)
-	if p99 > 250*time.Millisecond || most > time.Second {
+	if len(delays) >= 100 && p99 > 250*time.Millisecond || most > time.Second {
 		t.Error("p99 is over 250 ms, or the slowest over 1 s")
 	}
 	if len(other) > 0 {
