@@ -28,7 +28,7 @@
 //	2  internal/store/{sqlite,postgres}  the engines of the truth, over
 //	   internal/store/sqlstore        the SQL they share
 //	   internal/limit/valkey          the limit authority outside control
-//	1  internal/{secret,store,limit,feed,meter,audit,llm,api,catalogue}
+//	1  internal/{secret,store,limit,feed,meter,audit,llm,api,catalogue,durable}
 //	0  this package
 //
 // internal/engine starts real servers for tests; nothing that runs imports it.

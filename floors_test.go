@@ -29,6 +29,7 @@ var floors = []struct {
 	{"internal/llm", 10, "wire knowledge without connections"},
 	{"internal/limit/limittest", 16, "the suite drives any authority"},
 	{"internal/limit/valkey", 34, "a driver: named only by serve and by tests"},
+	{"internal/durable", 5, "files that a power cut leaves whole; it knows nothing of what is in them"},
 	{"internal/engine", 5, "starts real servers for tests; nothing that runs imports it"},
 	{"internal/limit", 10, "arithmetic without I/O and clock, so that it can be simulated"},
 	{"internal/catalogue", 10, "shipped data"},

@@ -135,11 +135,7 @@ func TestPropagationIsNeverTrueTooEarly(t *testing.T) {
 		if status, answer := h.manage("DELETE", "/auth/api-keys/"+k.ID, ""); status != http.StatusOK {
 			t.Fatalf("deleting: %d %s", status, answer)
 		}
-		for true {
-			probes++
-			if h.propagated(k.ID, "0s") {
-				break
-			}
+		for probes++; !h.propagated(k.ID, "0s"); probes++ {
 		}
 		for _, m := range h.Members {
 			if status, answer := h.Chat(m.URL, k.Secret, "", hello); status != http.StatusBadRequest {

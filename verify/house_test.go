@@ -82,8 +82,6 @@ func (h *house) createKey(members string) key { h.t.Helper(); return h.CreateKey
 
 func freeAddr(t *testing.T) string { return town.FreeAddr(t) }
 
-func tail(s string, n int) string { return s[max(0, len(s)-n):] }
-
 // rounds is how often a check repeats: few under make test, or as many as
 // make verify-NAME says.
 func rounds(few int) int {

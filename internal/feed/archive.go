@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"gatehouse/internal/durable"
+
 	"gatehouse"
 )
 
@@ -191,7 +193,7 @@ func (a *Archive) replace(r *Replica, d *draftFile) error {
 		err = os.Rename(d.path, a.path(replicaFile))
 	}
 	if err == nil {
-		err = syncDir(a.Dir)
+		err = durable.SyncDir(a.Dir)
 	}
 	if err != nil {
 		d.drop()

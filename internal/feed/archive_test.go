@@ -388,3 +388,20 @@ func (s resigned) Pull(ctx context.Context, p feed.Poll) (feed.Signed, error) {
 	out.Signature = append([]byte{g}, out.Signature...)
 	return out, nil
 }
+
+// Whatever stands behind the last good frame must go: new frames behind it
+// would be kept, acknowledged, and never found again.
+func TestAnArchiveThatCannotBeCutIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "frames")
+	if err := os.WriteFile(path, []byte("good, torn"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(path) // for reading alone
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if feed.Cut(f, 4) == nil {
+		t.Error("a torn end that stayed is no error")
+	}
+}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"time"
 
+	"gatehouse/internal/durable"
+
 	"gatehouse"
 )
 
@@ -78,11 +80,7 @@ func (a *Archive) bury(r *Replica) error {
 		out = binary.BigEndian.AppendUint64(out, uint64(at.Epoch))
 		out = binary.BigEndian.AppendUint64(out, uint64(at.N))
 	}
-	path := a.path(gravesFile)
-	if err := writeSynced(path+newSuffix, out); err != nil {
-		return err
-	}
-	return os.Rename(path+newSuffix, path)
+	return durable.Replace(a.path(gravesFile), out, 0o600)
 }
 
 // exhume reads them; none is no error.
@@ -101,21 +99,4 @@ func (a *Archive) exhume() (map[gatehouse.ID]gatehouse.Revision, error) {
 		}
 	}
 	return out, nil
-}
-
-func writeSynced(path string, b []byte) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -97,15 +97,21 @@ func (a *Archive) load(r *Replica) error {
 	}
 	// What follows the last good frame was never acknowledged, or lastHeard says
 	// otherwise; new batches go where it began.
-	if err := f.Truncate(end); err == nil {
-		_, err = f.Seek(end, io.SeekStart)
-	}
-	if err != nil {
+	if err := cut(f, end); err != nil {
 		f.Close()
 		return refuseArchive("it cannot be written", err)
 	}
 	a.file, a.size = f, end
 	return nil
+}
+
+// cut ends f at end and stands there.
+func cut(f *os.File, end int64) error {
+	if err := f.Truncate(end); err != nil {
+		return err
+	}
+	_, err := f.Seek(end, io.SeekStart)
+	return err
 }
 
 // replay applies one frame, which begins at offset.

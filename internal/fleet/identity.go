@@ -14,6 +14,8 @@ import (
 	"slices"
 	"sync"
 
+	"gatehouse/internal/durable"
+
 	"gatehouse"
 	"gatehouse/internal/feed"
 	"gatehouse/internal/secret"
@@ -126,31 +128,10 @@ func (s *stored) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(dir, identityFile)
-	if err := writeSynced(path+".new", text); err != nil {
+	if err := durable.Replace(filepath.Join(dir, identityFile), text, 0o600); err != nil {
 		return gatehouse.Errorf(gatehouse.Internal, "%s cannot be written", identityFile).Because(err)
 	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return gatehouse.Errorf(gatehouse.Internal, "%s cannot be written", identityFile).Because(err)
-	}
-	return syncDir(dir)
-}
-
-func writeSynced(path string, text []byte) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return nil
 }
 
 // begin is the file of a join under way. Its seal key is made once: asking

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gatehouse/internal/durable"
+
 	"gatehouse"
 )
 
@@ -200,7 +202,7 @@ func replaceFile(path, content string) error {
 		err = os.Rename(path+".new", path)
 	}
 	if err == nil {
-		err = syncDir(filepath.Dir(path))
+		err = durable.SyncDir(filepath.Dir(path))
 	}
 	return err
 }

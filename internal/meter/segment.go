@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync/atomic"
+
+	"gatehouse/internal/durable"
 )
 
 // file is what the journal writes to; tests make it fail.
@@ -112,7 +114,7 @@ func createFile(path string, size int64) (file, error) {
 	}
 	mappable, err := preallocate(f, size)
 	if err == nil {
-		err = syncDir(filepath.Dir(path))
+		err = durable.SyncDir(filepath.Dir(path))
 	}
 	if err != nil {
 		f.Close()
@@ -124,15 +126,6 @@ func createFile(path string, size int64) (file, error) {
 		d.size = size
 	}
 	return d, nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 func segmentName(incarnation, seq int64) string {

@@ -22,9 +22,8 @@ type GatewayReadings struct {
 	JournalBad   func() int           // segments that did not check and were put aside
 	ShipFailures func() int64         // attempts to hand usage over that failed, since the start
 
-	AuthorityUp func() bool          // the last exchange with the limit authority worked
-	BaseShares  func() bool          // limits are held by this gateway's base share alone
-	ClockOffset func() time.Duration // control's clock minus this one, as last seen
+	AuthorityUp func() bool // the last exchange with the limit authority worked
+	BaseShares  func() bool // limits are held by this gateway's base share alone
 }
 
 // ControlReadings are the same for a control node.
@@ -59,7 +58,6 @@ func (g GatewayReadings) Register(reg prometheus.Registerer) error {
 		reading{"gatehouse_ship_failures_total", "Attempts to hand usage over to control that failed.", true, number(g.ShipFailures)},
 		reading{"gatehouse_authority_up", "1 while the limit authority answers.", false, flag(g.AuthorityUp)},
 		reading{"gatehouse_base_shares", "1 while limits are held by the gateway's base share alone.", false, flag(g.BaseShares)},
-		reading{"gatehouse_clock_offset_seconds", "Control's clock minus the gateway's.", false, length(g.ClockOffset)},
 	)
 }
 

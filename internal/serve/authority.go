@@ -127,13 +127,8 @@ func (s *sole) keep(ctx context.Context) {
 }
 
 func (s *sole) ask(ctx context.Context) {
-	sent, now := time.Since(s.start), s.p.now()
-	var mine bool
-	err := s.p.store.Work(store.System(ctx), func(w store.Work) (err error) {
-		mine, err = w.Lease("limits", s.p.node.String(), now, now.Add(soleHold))
-		return err
-	})
-	if err != nil || !mine {
+	sent := time.Since(s.start)
+	if mine, err := s.p.turn(ctx, "limits", soleHold); err != nil || !mine {
 		return
 	}
 	if sent > time.Duration(s.until.Load()) {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse/internal/durable"
+
 	"filippo.io/age"
 
 	"gatehouse"
@@ -92,7 +94,7 @@ func Backup(ctx context.Context, cfg Config, opt BackupOptions, log *slog.Logger
 	if err := os.Rename(f.Name(), opt.Out); err != nil {
 		return m, err
 	}
-	return m, syncDir(filepath.Dir(opt.Out))
+	return m, durable.SyncDir(filepath.Dir(opt.Out))
 }
 
 // recipients is who can read; none for a backup in the clear.

@@ -147,16 +147,21 @@ func (p *program) job(name string, interval time.Duration, f func(context.Contex
 // mine runs f when the job is this node's turn. The turn outlasts one interval,
 // so that another node steps in when this one is gone.
 func (p *program) mine(ctx context.Context, name string, interval time.Duration, f func(context.Context) error) error {
-	var mine bool
-	err := p.store.Work(ctx, func(w store.Work) (err error) {
-		now := p.now()
-		mine, err = w.Lease(name, p.node.String(), now, now.Add(interval+interval/2))
-		return err
-	})
-	if err != nil || !mine {
+	if mine, err := p.turn(ctx, name, interval+interval/2); err != nil || !mine {
 		return err
 	}
 	return f(ctx)
+}
+
+// turn asks for a named turn of this length and reports whether it is this
+// node's now.
+func (p *program) turn(ctx context.Context, name string, length time.Duration) (mine bool, err error) {
+	err = p.store.Work(store.System(ctx), func(w store.Work) (err error) {
+		now := p.now()
+		mine, err = w.Lease(name, p.node.String(), now, now.Add(length))
+		return err
+	})
+	return mine, err
 }
 
 func (p *program) managementPlane() http.Handler {

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"gatehouse/internal/durable"
+
 	"gatehouse"
 	"gatehouse/internal/audit"
 	"gatehouse/internal/control"
@@ -131,7 +133,7 @@ func (h *house) checkpointKeys() error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(h.cfg.Data, auditKeyFile), []byte(text+"\n"), 0o644)
+	return durable.Replace(filepath.Join(h.cfg.Data, auditKeyFile), []byte(text+"\n"), 0o644)
 }
 
 func (h *house) openCheckpoint(msg []byte) (int64, [32]byte, error) {
@@ -215,31 +217,12 @@ func (h *house) checkpoint(last int64) (int64, error) {
 	if err := h.store.Work(ctx, func(w store.Work) error { return w.PutCheckpoint(tree.Size, msg) }); err != nil {
 		return last, err
 	}
-	return tree.Size, writeFile(filepath.Join(h.cfg.Data, checkpointFile), msg, 0o600)
+	return tree.Size, durable.Replace(filepath.Join(h.cfg.Data, checkpointFile), msg, 0o600)
 }
 
 // verifyBatch is how a gateway checks what the feed sends.
 func (h *house) verifyBatch(msg, sig []byte) bool {
 	return h.keys.VerifyBatch(msg, sig)
-}
-
-// writeFile replaces a file whole: a reader sees the old one or the new, and
-// after a power cut what was written last is still there.
-func writeFile(path string, content []byte, mode fs.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
 }
 
 // gatewayID is this member's identity: made once, kept in the data directory.
@@ -248,7 +231,7 @@ func gatewayID(dir string) (gatehouse.ID, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		id := gatehouse.NewID()
-		return id, writeFile(path, []byte(id.String()+"\n"), 0o600)
+		return id, durable.Replace(path, []byte(id.String()+"\n"), 0o600)
 	}
 	if err != nil {
 		return gatehouse.ID{}, err

@@ -83,9 +83,7 @@ func (p *program) joinNow(ctx context.Context) (*wire.Identity, error) {
 			return who, err
 		}
 		p.log.Warn("control cannot be asked to join yet", "err", err)
-		select {
-		case <-time.After(time.Second):
-		case <-ctx.Done():
+		if wait(ctx, time.Second); ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 	}

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"gatehouse/internal/durable"
+
 	"gatehouse"
 	"gatehouse/internal/secret"
 	"gatehouse/internal/store"
@@ -110,7 +112,7 @@ func (f *freezer) look(now time.Time) {
 		return
 	}
 	if have, err := os.ReadFile(answer); err != nil || string(have) != string(text) {
-		writeFile(answer, text, 0o600)
+		durable.Replace(answer, text, 0o600)
 	}
 }
 
@@ -133,7 +135,7 @@ func freeze(ctx context.Context, dir, to string) (thaw func(), err error) {
 	if info, err := os.Stat(path); err == nil && time.Since(info.ModTime()) < freezeLife {
 		return nil, gatehouse.Errorf(gatehouse.Conflict, "another migration of %s is under way", dir)
 	}
-	if err := writeFile(path, nonce, 0o600); err != nil {
+	if err := durable.Replace(path, nonce, 0o600); err != nil {
 		return nil, err
 	}
 	renewing, stop := context.WithCancel(ctx)
@@ -216,7 +218,7 @@ func moved(dir string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return gatehouse.Errorf(gatehouse.Conflict, "the freeze ended before the copy was complete, and changes may have been made since: empty the target and move again").Because(err)
 	}
-	return errors.Join(err, syncDir(dir))
+	return errors.Join(err, durable.SyncDir(dir))
 }
 
 // pour loads what is dumped while it is dumped.

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse/internal/durable"
+
 	"gatehouse"
 	"gatehouse/internal/audit"
 	"gatehouse/internal/control"
@@ -47,7 +49,7 @@ func writeBootstrap(path string, b control.Bootstrapped) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(path, append(text, '\n'), 0o600)
+	return durable.Replace(path, append(text, '\n'), 0o600)
 }
 
 // AuditSource says where a log to verify or export is: an export file, or the

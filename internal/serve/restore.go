@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse/internal/durable"
+
 	"filippo.io/age"
 
 	"gatehouse"
@@ -110,13 +112,13 @@ func Restore(ctx context.Context, cfg Config, opt RestoreOptions, log *slog.Logg
 		return m, err
 	}
 	marker := filepath.Join(cfg.Data, unfinishedFile)
-	if err := writeFile(marker, []byte(m.Created.Format(time.RFC3339)+"\n"), 0o600); err != nil {
+	if err := durable.Replace(marker, []byte(m.Created.Format(time.RFC3339)+"\n"), 0o600); err != nil {
 		return m, err
 	}
 	if err := restoreInto(ctx, cfg, b, m, keys, log); err != nil {
 		return m, err
 	}
-	return m, errors.Join(os.Remove(marker), syncDir(cfg.Data))
+	return m, errors.Join(os.Remove(marker), durable.SyncDir(cfg.Data))
 }
 
 // emptyTarget refuses what holds an installation. What an unfinished restore
@@ -184,7 +186,7 @@ func (b backupFile) writeSecrets(dir string) error {
 		}
 	}
 	for _, f := range files {
-		if err := writeFile(filepath.Join(dir, f.Name), f.Content, 0o600); err != nil {
+		if err := durable.Replace(filepath.Join(dir, f.Name), f.Content, 0o600); err != nil {
 			return err
 		}
 	}
@@ -224,7 +226,7 @@ func restoreInto(ctx context.Context, cfg Config, b backupFile, m Manifest, keys
 	if err := os.Rename(path, filepath.Join(cfg.Data, databaseFile)); err != nil {
 		return err
 	}
-	return errors.Join(removeDatabase(path), syncDir(cfg.Data))
+	return errors.Join(removeDatabase(path), durable.SyncDir(cfg.Data))
 }
 
 // setAside moves a checkpoint away that vouches for what the backup lacks:
@@ -297,14 +299,6 @@ func removeDatabase(path string) error {
 		}
 	}
 	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // dump writes a snapshot of the configured database, which may be in use.

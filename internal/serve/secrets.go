@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"gatehouse/internal/durable"
+
 	"gatehouse"
 	"gatehouse/internal/store/sqlstore"
 )
@@ -122,7 +124,7 @@ func (h *house) writeStatus(s heldSecrets) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(h.cfg.Data, secretsStatus), append(text, '\n'), 0o600)
+	return durable.Replace(filepath.Join(h.cfg.Data, secretsStatus), append(text, '\n'), 0o600)
 }
 
 // markServing marks the data directory before anything is written: who moves or
