@@ -19,7 +19,7 @@ test: ## every test; installs nothing, says what is missing
 	CONFORMANCE_TOPOLOGY=fleet $(GO) test -timeout 15m ./conformance
 
 # What does not look into the files of one process, and so runs in any topology.
-ENDTOEND := TestTheGuides|TestARevokedKey|TestARevokedManagement|TestBadInput|TestKill9|TestAClientThatLeaves|TestTPM|TestTeams|TestCanaries|TestSessions
+ENDTOEND := TestTheGuides|TestARevokedKey|TestARevokedManagement|TestBadInput|TestKill9|TestAClientThatLeaves|TestTPM|TestTeams|TestCanaries|TestSessions|TestTheBooks
 
 race: ## the tests of concurrent packages under the race detector
 	$(GO) test -race -timeout 20m . ./internal/...
@@ -54,8 +54,11 @@ verify-parts: ## 100 × kill -9 of each of control, gateway, PostgreSQL and Redi
 verify-away: ## control and database away for 5 minutes, with gateway restarts
 	@verify/run.sh away TestGatewaysServeWhileControlIsAway 300 300
 
-verify-sim: ## 1,000 seeds of shares, token counters, strict leases and credit against an oracle; planted bugs found
+verify-sim: ## 1,000 seeds of shares, token counters and strict leases against an oracle; planted bugs found
 	@verify/run.sh sim 'TestSimulated.*|TestTheSimulation.*' 1000 1000 ./internal/limit/limittest GATEHOUSE_SEEDS
+
+verify-makers: ## 100,000 random makers and what they try: no key, management key, role or budget exceeds its maker's
+	@verify/run.sh makers TestNothingExceedsItsMaker 100000 10000 ./internal/control GATEHOUSE_MAKERS
 
 verify-mutants: ## 100,000 mutated batches, signed after mutation: no panic, no widened access
 	@verify/run.sh mutants 'Test.*Mutants.*' 100000 100000 ./internal/feed GATEHOUSE_MUTANTS
@@ -65,6 +68,16 @@ verify-upgrade: ## the previous commit up, down and up again under load: no requ
 
 verify-share: ## one limit at 8 gateways through kills, pauses, partitions and an emptied authority
 	@verify/run.sh share TestManyGatewaysShareALimit 1 1
+
+verify-credit: ## ten gateways spend one dollar, one killed, the authority emptied: never more, nobody refused early
+	@verify/run.sh credit TestTenGatewaysSpendOneDollar 1 1
+
+verify-purse: ## 1,000 seeds of money drawn by gateways that die, pause and lose answers, against an oracle
+	@verify/run.sh purse 'TestSimulated.*|TestTheSimulation.*' 1000 1000 ./internal/purse GATEHOUSE_SEEDS
+
+verify-books: ## 100,000 metered requests on each engine: ledger = rows = usage = CSV = invoice, to the tick
+	@verify/run.sh books TestTheBooksAddUp 100000 100000
+	@VERIFY_TOPOLOGY=fleet verify/run.sh books-fleet TestTheBooksAddUp 100000 100000
 
 verify-migration: ## a migration killed after each of its statements, and repeated
 	@verify/run.sh migration TestAMigrationKilledAnywhereIsRepeated 1 1

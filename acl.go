@@ -100,6 +100,17 @@ func (a ACL) Models() []string {
 	return out
 }
 
+// Endpoints lists the endpoint values of a.
+func (a ACL) Endpoints() []string {
+	var out []string
+	for _, s := range a {
+		if v, ok := strings.CutPrefix(s, endpointACL); ok {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
 func (a ACL) allows(kind, value string) bool {
 	for _, s := range a {
 		if v, ok := strings.CutPrefix(s, kind); ok && (v == "*" || v == value) {

@@ -8,11 +8,13 @@ type ActorKind string
 // The actor kinds.
 const (
 	ActorManagementKey ActorKind = "management_key"
-	ActorOperator      ActorKind = "operator" // the machine's console: bootstrap, recover
-	ActorConfig        ActorKind = "config"   // the configuration file at start
-	ActorSystem        ActorKind = "system"   // Gatehouse itself
-	ActorGateway       ActorKind = "gateway"  // a process that joins; KeyID is its join token
-	ActorUnknown       ActorKind = "unknown"  // a denied call that proved nothing
+	ActorOperator      ActorKind = "operator"   // the machine's console: bootstrap, recover
+	ActorConfig        ActorKind = "config"     // the configuration file at start
+	ActorSystem        ActorKind = "system"     // Gatehouse itself
+	ActorGateway       ActorKind = "gateway"    // a process that joins; KeyID is its join token
+	ActorInvited       ActorKind = "invitation" // a person who accepts one; KeyID is the invitation
+	ActorSignIn        ActorKind = "sign_in"    // a person who proves themselves by an identity provider
+	ActorUnknown       ActorKind = "unknown"    // a denied call that proved nothing
 )
 
 // Actor is who did it: the credential and the person behind it.
@@ -69,6 +71,7 @@ type Event struct {
 type EventFilter struct {
 	TeamID    ID
 	UserID    ID
+	Email     string // of a person of the team, instead of UserID
 	EventID   ID
 	Query     string // words that the description must contain
 	Action    string

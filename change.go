@@ -58,6 +58,11 @@ const (
 	KindGateway       Kind = "gateway"
 	KindJoinToken     Kind = "join_token"
 	KindMembership    Kind = "membership"
+	KindBilling       Kind = "billing_account"
+	KindTopUp         Kind = "top_up"
+	KindInvoice       Kind = "invoice"
+	KindInvitation    Kind = "invitation"
+	KindAlertHook     Kind = "alert_hook"
 	KindInstallation  Kind = "installation"
 )
 

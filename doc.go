@@ -27,8 +27,12 @@
 //	   internal/fleet                 a gateway's way to a control elsewhere
 //	2  internal/store/{sqlite,postgres}  the engines of the truth, over
 //	   internal/store/sqlstore        the SQL they share
+//	   internal/library/index/{sqlite,postgres}  the engines of the document index
 //	   internal/limit/valkey          the limit authority outside control
-//	1  internal/{secret,store,limit,feed,meter,audit,llm,api,catalogue,durable}
+//	   internal/{mail,signin}         letters by SMTP, people by OpenID Connect
+//	   internal/payment               drivers of payments: by hand, and by signed events
+//	1  internal/{secret,store,limit,feed,meter,audit,llm,api,billing,purse,catalogue,durable,openapi}
+//	   internal/library/{extract,chunk}  text of documents, in a process of its own, and pieces of text
 //	0  this package
 //
 // internal/engine starts real servers for tests; nothing that runs imports it.

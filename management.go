@@ -77,6 +77,7 @@ type KeyQuery struct {
 	UserID     ID       // zero: of anyone
 	ACL        []string // keys that hold all of these entries
 	ActiveOnly bool     // not expired, not disabled
+	LastUse    bool     // say when each secret was last used
 	Page       Page
 }
 
@@ -199,7 +200,7 @@ const (
 
 // UsageValue is one column of the answer.
 type UsageValue struct {
-	Name        string // usd, tokens, billing_items, num_units
+	Name        string // usd, ticks, tokens, input_tokens, output_tokens, billing_items, num_units
 	Aggregation string // SUM, AVG, VAR, STD, MIN, MAX, P50, P90, P99, P999, COUNT, COUNT_DISTINCT, NONE
 }
 
@@ -225,7 +226,7 @@ type UsagePoint struct {
 // Teams reads and shapes teams and their people.
 type Teams interface {
 	ListTeams(context.Context, Page) ([]*Team, string, error)
-	GetTeam(context.Context, ID) (*Team, error)
+	GetTeam(context.Context, ID) (*Team, error) // zero: the caller's own
 	CreateTeam(ctx context.Context, name string) (*Team, error)
 	UpdateTeam(context.Context, TeamUpdate) (*Team, error)
 	ListUsers(ctx context.Context, team ID, page Page) ([]*User, string, error)

@@ -76,6 +76,55 @@ const (
 	ListJoinTokens  Operation = "ListJoinTokens"
 	GetJoinToken    Operation = "GetJoinToken"
 	RevokeJoinToken Operation = "RevokeJoinToken"
+
+	GetBillingInfo                  Operation = "GetBillingInfo"
+	SetBillingInfo                  Operation = "SetBillingInfo"
+	ListInvoices                    Operation = "ListInvoices"
+	ListPaymentMethods              Operation = "ListPaymentMethods"
+	SetDefaultPaymentMethod         Operation = "SetDefaultPaymentMethod"
+	GetAmountToPay                  Operation = "GetAmountToPay"
+	GetSpendingLimits               Operation = "GetSpendingLimits"
+	SetSoftSpendingLimit            Operation = "SetSoftSpendingLimit"
+	ListPrepaidBalanceChanges       Operation = "ListPrepaidBalanceChanges"
+	TopUpOrGetExistingPendingChange Operation = "TopUpOrGetExistingPendingChange"
+	GetBillingSummary               Operation = "GetBillingSummary"
+	GetInvoice                      Operation = "GetInvoice"
+
+	ListTopUps           Operation = "ListTopUps"
+	ConfirmTopUp         Operation = "ConfirmTopUp"
+	FailTopUp            Operation = "FailTopUp"
+	RefundTopUp          Operation = "RefundTopUp"
+	GrantCredit          Operation = "GrantCredit"
+	UpdateBillingAccount Operation = "UpdateBillingAccount"
+	CloseBillingCycle    Operation = "CloseBillingCycle"
+	SettleInvoice        Operation = "SettleInvoice"
+	ListPostings         Operation = "ListPostings"
+	GetTrialBalance      Operation = "GetTrialBalance"
+	ListHolds            Operation = "ListHolds"
+	WriteOffHold         Operation = "WriteOffHold"
+	RerateUsage          Operation = "RerateUsage"
+
+	ListBudgets      Operation = "ListBudgets"
+	GetBudget        Operation = "GetBudget"
+	CreateBudget     Operation = "CreateBudget"
+	UpdateBudget     Operation = "UpdateBudget"
+	DeleteBudget     Operation = "DeleteBudget"
+	ListBudgetStates Operation = "ListBudgetStates"
+	CreateAlertHook  Operation = "CreateAlertHook"
+	ListAlertHooks   Operation = "ListAlertHooks"
+	DeleteAlertHook  Operation = "DeleteAlertHook"
+	ListAlerts       Operation = "ListAlerts"
+
+	ListMembers         Operation = "ListMembers"
+	UpdateMember        Operation = "UpdateMember"
+	RemoveMember        Operation = "RemoveMember"
+	CreateInvitation    Operation = "CreateInvitation"
+	ListInvitations     Operation = "ListInvitations"
+	RevokeInvitation    Operation = "RevokeInvitation"
+	AcceptInvitation    Operation = "AcceptInvitation" // needs an invitation's token, and no ACL
+	ListOrphanedApiKeys Operation = "ListOrphanedApiKeys"
+	GetSignInMethod     Operation = "GetSignInMethod"   // needs no credential
+	SignInWithIdToken   Operation = "SignInWithIdToken" // needs no credential but the ID token
 )
 
 // OperationInfo says what a scope opens.
@@ -147,6 +196,55 @@ var Operations = []OperationInfo{
 	{ListJoinTokens, "GET", "/admin/v1/join-tokens", true},
 	{GetJoinToken, "GET", "/admin/v1/join-tokens/{id}", true},
 	{RevokeJoinToken, "DELETE", "/admin/v1/join-tokens/{id}", true},
+
+	{GetBillingInfo, "GET", "/v1/billing/teams/{teamId}/billing-info", false},
+	{SetBillingInfo, "POST", "/v1/billing/teams/{teamId}/billing-info", false},
+	{ListInvoices, "GET", "/v1/billing/teams/{teamId}/invoices", false},
+	{ListPaymentMethods, "GET", "/v1/billing/teams/{teamId}/payment-method", false},
+	{SetDefaultPaymentMethod, "POST", "/v1/billing/teams/{teamId}/payment-method/default", false},
+	{GetAmountToPay, "GET", "/v1/billing/teams/{teamId}/postpaid/invoice/preview", false},
+	{GetSpendingLimits, "GET", "/v1/billing/teams/{teamId}/postpaid/spending-limits", false},
+	{SetSoftSpendingLimit, "POST", "/v1/billing/teams/{teamId}/postpaid/spending-limits", false},
+	{ListPrepaidBalanceChanges, "GET", "/v1/billing/teams/{teamId}/prepaid/balance", false},
+	{TopUpOrGetExistingPendingChange, "POST", "/v1/billing/teams/{teamId}/prepaid/top-up", false},
+	{GetBillingSummary, "GET", "/v1/billing", false},
+	{GetInvoice, "GET", "/admin/v1/invoices/{id}", false},
+
+	{ListTopUps, "GET", "/admin/v1/top-ups", true},
+	{ConfirmTopUp, "POST", "/admin/v1/top-ups/{id}/confirm", true},
+	{FailTopUp, "POST", "/admin/v1/top-ups/{id}/fail", true},
+	{RefundTopUp, "POST", "/admin/v1/top-ups/{id}/refund", true},
+	{GrantCredit, "POST", "/admin/v1/credits", true},
+	{UpdateBillingAccount, "PATCH", "/admin/v1/billing-accounts/{id}", true},
+	{CloseBillingCycle, "POST", "/admin/v1/billing-cycles/close", true},
+	{SettleInvoice, "POST", "/admin/v1/invoices/{id}/settle", true},
+	{ListPostings, "GET", "/admin/v1/postings", true},
+	{GetTrialBalance, "GET", "/admin/v1/trial-balance", true},
+	{ListHolds, "GET", "/admin/v1/holds", true},
+	{WriteOffHold, "POST", "/admin/v1/holds/{id}/write-off", true},
+	{RerateUsage, "POST", "/admin/v1/usage/rerate", true},
+
+	{ListBudgets, "GET", "/admin/v1/budgets", false},
+	{GetBudget, "GET", "/admin/v1/budgets/{id}", false},
+	{CreateBudget, "POST", "/admin/v1/budgets", false},
+	{UpdateBudget, "PATCH", "/admin/v1/budgets/{id}", false},
+	{DeleteBudget, "DELETE", "/admin/v1/budgets/{id}", false},
+	{ListBudgetStates, "GET", "/admin/v1/budget-states", false},
+	{CreateAlertHook, "POST", "/admin/v1/alert-hooks", false},
+	{ListAlertHooks, "GET", "/admin/v1/alert-hooks", false},
+	{DeleteAlertHook, "DELETE", "/admin/v1/alert-hooks/{id}", false},
+	{ListAlerts, "GET", "/admin/v1/alerts", false},
+
+	{ListMembers, "GET", "/v1/team/members", false},
+	{UpdateMember, "PATCH", "/v1/team/members/{id}", false},
+	{RemoveMember, "DELETE", "/v1/team/members/{id}", false},
+	{CreateInvitation, "POST", "/v1/team/invitations", false},
+	{ListInvitations, "GET", "/v1/team/invitations", false},
+	{RevokeInvitation, "DELETE", "/v1/team/invitations/{id}", false},
+	{AcceptInvitation, "POST", "/v1/team/invitations/accept", false},
+	{ListOrphanedApiKeys, "GET", "/admin/v1/orphans", false},
+	{GetSignInMethod, "GET", "/auth/sign-in", false},
+	{SignInWithIdToken, "POST", "/auth/sign-in", false},
 }
 
 const managementACL = "team-token:endpoint:"

@@ -2,6 +2,7 @@ package gatehouse
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -15,6 +16,9 @@ const (
 	BillingPostpaid BillingMode = "postpaid"
 )
 
+// Pays reports that usage takes from the team's credit, or is owed.
+func (m BillingMode) Pays() bool { return m == BillingPrepaid || m == BillingPostpaid }
+
 // Team owns keys, usage and an audit log. No operation by one team's
 // credential reads, changes or names anything of another.
 type Team struct {
@@ -22,11 +26,34 @@ type Team struct {
 	Name    string      `json:"name"`
 	Blocked bool        `json:"blocked,omitempty"`
 	Billing BillingMode `json:"billing"`
+	// BillingTurns are the times at which the team came to pay, or to be only
+	// metered, in turn and oldest first; Billing is how it stands after the last.
+	BillingTurns []time.Time `json:"billingTurns,omitempty"`
 	// ModelLimits bound all keys of the team together, by canonical model.
 	ModelLimits map[string]Limits `json:"modelLimits,omitempty"`
-	CreateTime  time.Time         `json:"createTime"`
-	DeleteTime  time.Time         `json:"deleteTime,omitzero"`
-	Revision    Revision          `json:"revision"`
+	// Budgets bound what the team, its keys, owners and tags may spend.
+	Budgets    []Budget  `json:"budgets,omitempty"`
+	CreateTime time.Time `json:"createTime"`
+	DeleteTime time.Time `json:"deleteTime,omitzero"`
+	Revision   Revision  `json:"revision"`
+}
+
+// MaxBillingTurns bounds BillingTurns: of a team that had more, what lies before
+// the oldest that is kept counts as one time.
+const MaxBillingTurns = 50
+
+// PaysAt reports whether requests made at a time are paid for, or only metered.
+// That does not change when the team comes to pay: what was used before is on no
+// bill, whenever it arrives or is priced again.
+func (t *Team) PaysAt(at time.Time) bool {
+	pays := t.Billing.Pays()
+	for _, turn := range slices.Backward(t.BillingTurns) {
+		if !at.Before(turn) {
+			break
+		}
+		pays = !pays
+	}
+	return pays
 }
 
 // User is a person as audit events show one.
@@ -37,6 +64,9 @@ type User struct {
 	FamilyName   string    `json:"familyName,omitempty"`
 	Email        string    `json:"email,omitempty"`
 	ProfileImage string    `json:"profileImage,omitempty"` // a URL
+	Role         Role      `json:"role,omitempty"`         // empty: a name in the books, without a role
+	Subject      string    `json:"subject,omitempty"`      // "ISSUER SUB TEAM" of the person's sign-in
+	Disabled     bool      `json:"disabled,omitempty"`     // left at the identity provider
 	CreateTime   time.Time `json:"createTime"`
 	DeleteTime   time.Time `json:"deleteTime,omitzero"`
 	Revision     Revision  `json:"revision"`
@@ -60,7 +90,8 @@ type ManagementKey struct {
 	UserID     ID             `json:"userId"` // its owner
 	MakerID    ID             `json:"makerId,omitzero"`
 	Name       string         `json:"name"`
-	ACL        []string       `json:"acl"` // team-token:endpoint:NAME, NAME an [Operation] or *
+	Personal   bool           `json:"personal,omitempty"` // bounded by its owner's present role
+	ACL        []string       `json:"acl"`                // team-token:endpoint:NAME, NAME an [Operation] or *
 	Grant      *Grant         `json:"grant,omitempty"`
 	IPRanges   []netip.Prefix `json:"ipRanges,omitempty"`
 	CreateTime time.Time      `json:"createTime"`
@@ -80,6 +111,7 @@ type Grant struct {
 	MaxQPM        *int32     `json:"maxQpm,omitempty"`
 	MaxTPM        *int64     `json:"maxTpm,omitempty"`
 	MaxExpireTime *time.Time `json:"maxExpireTime,omitempty"`
+	MaxBudget     *Ticks     `json:"maxBudget,omitempty"` // of any budget that its holder sets
 }
 
 // Admits reports every way in which k exceeds g.
@@ -119,6 +151,7 @@ func (g *Grant) Covers(child *Grant, v *Violations) {
 	overPtr(v, "grant.maxQps", child.MaxQPS, g.MaxQPS)
 	overPtr(v, "grant.maxQpm", child.MaxQPM, g.MaxQPM)
 	overPtr(v, "grant.maxTpm", child.MaxTPM, g.MaxTPM)
+	overPtr(v, "grant.maxBudget", child.MaxBudget, g.MaxBudget)
 	if m := g.MaxExpireTime; m != nil && (child.MaxExpireTime == nil || child.MaxExpireTime.After(*m)) {
 		v.Addf("grant.maxExpireTime", "must be at most %s", m.UTC().Format(time.RFC3339))
 	}
@@ -130,8 +163,8 @@ func over[T int32 | int64](v *Violations, field string, got T, most *T) {
 	}
 }
 
-func overPtr[T int32 | int64](v *Violations, field string, got, most *T) {
+func overPtr[T int32 | int64 | Ticks](v *Violations, field string, got, most *T) {
 	if most != nil && (got == nil || *got > *most) {
-		v.Addf(field, "must be at most %d, your own ceiling", *most)
+		v.Addf(field, "must be at most %v, your own ceiling", *most)
 	}
 }

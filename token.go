@@ -21,6 +21,7 @@ const (
 	Inference  Plane = 'k' // gthk_: the gateway
 	Management Plane = 'm' // gthm_: the management API
 	Join       Plane = 'j' // gthj_: makes a process a gateway of a cluster, a limited number of times
+	Invite     Plane = 'i' // gthi_: accepts an invitation, once
 	Member     Plane = 'n' // gthn_: what a gateway that has joined shows to control; it never leaves the two
 )
 
@@ -167,7 +168,9 @@ func (t Token) LogValue() slog.Value { return slog.StringValue(redacted) }
 // MarshalText redacts, and with it JSON.
 func (t Token) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-func (p Plane) valid() bool { return p == Inference || p == Management || p == Join || p == Member }
+func (p Plane) valid() bool {
+	return p == Inference || p == Management || p == Join || p == Member || p == Invite
+}
 
 func prefix(brand string, plane Plane) string { return brand + string(plane) + "_" }
 

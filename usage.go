@@ -56,6 +56,12 @@ func ParseUnit(s string) (Unit, bool) {
 // prompt + cache read + cache write + completion + reasoning.
 func (u Unit) IsToken() bool { return u <= Reasoning }
 
+// IsCompletion reports whether the unit is of what the model wrote, reasoning
+// included; the other tokens are of the prompt.
+func (u Unit) IsCompletion() bool {
+	return u == CompletionText || u == CompletionAudio || u == Reasoning
+}
+
 // Usage is what one request consumed, by unit; every element is ≥ 0.
 type Usage [NumUnits]int64
 
@@ -144,4 +150,21 @@ type UsageRecord struct {
 	Costs         Costs             `json:"costs"`                   // set by rating, at ingest
 	Unpriced      bool              `json:"unpriced,omitempty"`      // some unit had no price; the units are kept
 	PriceRevision Revision          `json:"priceRevision"`           // of the price that rated it
+}
+
+// Rate prices the record by the price of its model that was in force at its
+// start; prices are newest effective first. Without one, or when a unit in use
+// has none, the record is Unpriced; what has a price keeps it.
+func (r *UsageRecord) Rate(prices []*Price) {
+	r.Costs, r.LongContext, r.Unpriced, r.PriceRevision = Costs{}, false, false, Revision{}
+	for _, p := range prices {
+		if !p.DeleteTime.IsZero() || p.Effective.After(r.Start) {
+			continue
+		}
+		var ok bool
+		r.Costs, r.LongContext, ok = p.Rate(r.Usage, r.ServiceTier)
+		r.Unpriced, r.PriceRevision = !ok, p.Revision
+		return
+	}
+	r.Unpriced = r.Usage != Usage{}
 }

@@ -142,6 +142,10 @@ func (t *target) admits() error {
 	}
 }
 
+// settled is when an authority that begins grants all that it will; single
+// requests pass before that, by what needs no grant.
+const settled = 75 * time.Second
+
 // manage calls the management plane and reads its answer into out, if there is
 // one.
 func (t *target) manage(method, path, body string, out any) error {

@@ -29,6 +29,7 @@ type request struct {
 	method, path string
 	query, body  proto.Message
 	ifMatch      gatehouse.Revision
+	team         gatehouse.ID // of a path that names none, in the dialect of /v1
 }
 
 // message is a generated message by its struct: P is *T.
@@ -95,10 +96,15 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 
 func (c *Client) build(ctx context.Context, r request) (*http.Request, error) {
 	target := c.base.String() + r.path
+	q := url.Values{}
 	if r.query != nil {
-		if q := queryOf(r.query).Encode(); q != "" {
-			target += "?" + q
-		}
+		q = queryOf(r.query)
+	}
+	if !r.team.IsZero() {
+		q.Set("team_id", r.team.String())
+	}
+	if len(q) > 0 {
+		target += "?" + q.Encode()
 	}
 	var body io.Reader
 	if r.body != nil {

@@ -51,6 +51,12 @@ var (
 	_ gatehouse.Prices         = (*Client)(nil)
 	_ gatehouse.Fleet          = (*Client)(nil)
 	_ gatehouse.Discovery      = (*Client)(nil)
+	_ gatehouse.Members        = (*Client)(nil)
+	_ gatehouse.SignIns        = (*Client)(nil)
+	_ gatehouse.Money          = (*Client)(nil)
+	_ gatehouse.Invoices       = (*Client)(nil)
+	_ gatehouse.Treasury       = (*Client)(nil)
+	_ gatehouse.Ledger         = (*Client)(nil)
 )
 
 // Option shapes a Client.

@@ -11,9 +11,11 @@ import (
 	"gatehouse/client"
 	"gatehouse/internal/api"
 	"gatehouse/internal/api/admin"
+	"gatehouse/internal/api/v1"
 	"gatehouse/internal/api/xai"
 	"gatehouse/internal/control"
 	"gatehouse/internal/control/managementtest"
+	"gatehouse/internal/payment"
 	"gatehouse/internal/secret"
 	"gatehouse/internal/store/sqlite"
 )
@@ -34,11 +36,12 @@ func newPlane(t *testing.T) plane {
 	t.Cleanup(func() { db.Close() })
 	service := control.New(control.Config{
 		Store: db, Now: time.Now, Sealer: keys, Logger: slog.New(slog.DiscardHandler),
+		Processor: payment.Manual{},
 	})
 	made, _, err := service.Bootstrap(t.Context(), nil)
 	check(t, err)
 	srv := httptest.NewServer(api.New(api.BackendFunc(func(c *gatehouse.Call) api.Caller { return service.As(c) }),
-		api.Options{Rate: -1, Logger: slog.New(slog.DiscardHandler)}, xai.Face(), admin.Face()))
+		api.Options{Rate: -1, Logger: slog.New(slog.DiscardHandler)}, xai.Face(), admin.Face(), v1.Face()))
 	t.Cleanup(srv.Close)
 	return plane{url: srv.URL, made: made}
 }
@@ -59,12 +62,15 @@ func check(t *testing.T, err error) {
 }
 
 // What control promises, the wire and this package keep.
-func TestTheContractsHoldOverHTTP(t *testing.T) {
-	managementtest.Run(t, func(t *testing.T) managementtest.Installation {
-		p := newPlane(t)
-		return managementtest.Installation{
-			As:   func(key gatehouse.Token) managementtest.Client { return p.client(t, key) },
-			Root: p.made.Token, TeamID: p.made.TeamID, UserID: p.made.UserID, Now: time.Now,
-		}
-	})
+func TestTheContractsHoldOverHTTP(t *testing.T) { managementtest.Run(t, overHTTP) }
+
+// So with money.
+func TestMoneyHoldsOverHTTP(t *testing.T) { managementtest.RunMoney(t, overHTTP) }
+
+func overHTTP(t *testing.T) managementtest.Installation {
+	p := newPlane(t)
+	return managementtest.Installation{
+		As:   func(key gatehouse.Token) managementtest.Client { return p.client(t, key) },
+		Root: p.made.Token, TeamID: p.made.TeamID, UserID: p.made.UserID, Now: time.Now,
+	}
 }

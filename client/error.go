@@ -26,6 +26,10 @@ type status struct {
 			Description string `json:"description"` // google.rpc.BadRequest's own name for it
 		} `json:"fieldViolations"`
 	} `json:"details"`
+	// Error is all that the dialect of /v1 says.
+	Error struct {
+		Message string `json:"message"`
+	} `json:"error"`
 }
 
 // byGRPC and byHTTP invert the server's table. The status decides first, where
@@ -56,7 +60,11 @@ var byGRPC = map[codes.Code]gatehouse.Code{
 func refusal(res *http.Response) error {
 	text, _ := io.ReadAll(io.LimitReader(res.Body, maxRefusal))
 	var said status
-	if json.Unmarshal(text, &said) != nil || said.Message == "" {
+	err := json.Unmarshal(text, &said)
+	if err == nil && said.Message == "" {
+		said.Code, said.Message = fromStatus(res.StatusCode), said.Error.Message
+	}
+	if err != nil || said.Message == "" {
 		said = status{Code: fromStatus(res.StatusCode), Message: "the server answered " + res.Status}
 	}
 	if res.StatusCode/100 == 3 {

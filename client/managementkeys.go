@@ -92,7 +92,7 @@ func mintedManager(k *authmgmt.ManagementKey, err error) (m gatehouse.MintedMana
 
 func managerFrom(k *authmgmt.ManagementKey) *gatehouse.ManagementKey {
 	return &gatehouse.ManagementKey{
-		ID: id(k.ApiKeyId), Scope: gatehouse.Scope(k.Scope.String()), TeamID: id(k.TeamId), UserID: id(k.OwnerUserId), Name: k.Name, ACL: k.Acls,
+		ID: id(k.ApiKeyId), Scope: gatehouse.Scope(k.Scope.String()), TeamID: id(k.TeamId), UserID: id(k.OwnerUserId), Name: k.Name, ACL: k.Acls, Personal: k.Personal,
 		Grant: grantFrom(k.Grant), IPRanges: rangesFrom(k.IpRanges), CreateTime: moment(k.CreateTime), ModifyTime: moment(k.ModifyTime),
 		ExpireTime: moment(k.ExpireTime), Secrets: last4(k.RedactedApiKey), Revision: revision(k.Revision),
 	}
@@ -136,6 +136,9 @@ func grantTo(g *gatehouse.Grant) *authmgmt.Grant {
 	if g.ACL != nil {
 		out.Acls = &structpb.ListValue{Values: each(*g.ACL, structpb.NewStringValue)}
 	}
+	if g.MaxBudget != nil {
+		out.MaxBudgetCents = new(int64(*g.MaxBudget / gatehouse.Cent))
+	}
 	return out
 }
 
@@ -147,6 +150,9 @@ func grantFrom(g *authmgmt.Grant) *gatehouse.Grant {
 	if g.Acls != nil {
 		acl := gatehouse.ACL(each(g.Acls.Values, (*structpb.Value).GetStringValue))
 		out.ACL = &acl
+	}
+	if g.MaxBudgetCents != nil {
+		out.MaxBudget = new(gatehouse.Ticks(*g.MaxBudgetCents) * gatehouse.Cent)
 	}
 	if g.MaxExpireTime != nil {
 		out.MaxExpireTime = some[time.Time](moment(g.MaxExpireTime))

@@ -40,41 +40,50 @@ func TestOfficialSDKs(t *testing.T) {
 	for _, name := range []string{"KEY_ONCE", "KEY_ONCE2", "KEY_ONCE3"} {
 		environ = append(environ, name+"="+h.createKey(t, `"acls":["api-key:model:*","api-key:endpoint:*"],"qpm":1`))
 	}
-	for _, sdk := range []struct {
-		name, dir, install string
-		present            string // a file that the installation makes
-		command            []string
-	}{
-		{"python", "python", "python3 -m venv conformance/python/.venv && conformance/python/.venv/bin/pip install -r conformance/python/requirements.txt", ".venv/bin/python", []string{".venv/bin/python", "check.py"}},
+	for _, x := range []sdk{
+		{"python", "python", pythonInstall, ".venv/bin/python", []string{".venv/bin/python", "check.py"}},
 		{"node", "node", "npm --prefix conformance/node ci", "node_modules/openai", []string{"node", "check.mjs"}},
 		{"go", "goclient", "", "go.mod", []string{"go", "run", "."}},
 	} {
-		t.Run(sdk.name, func(t *testing.T) {
-			if _, err := os.Stat(filepath.Join(sdk.dir, sdk.present)); err != nil {
-				t.Fatalf("the %s SDKs are not installed; run: %s", sdk.name, sdk.install)
-			}
-			cmd := exec.Command(sdk.command[0], sdk.command[1:]...)
-			if strings.HasPrefix(sdk.command[0], ".") {
-				cmd.Path, _ = filepath.Abs(filepath.Join(sdk.dir, sdk.command[0]))
-			}
-			cmd.Dir, cmd.Env = sdk.dir, environ
-			var stderr bytes.Buffer
-			cmd.Stderr = &stderr
-			out, err := cmd.Output()
-			cases := 0
-			for line := range strings.Lines(string(out)) {
-				name, failed := strings.CutPrefix(line, "FAIL ")
-				cases++
-				t.Run(strings.Fields(strings.TrimPrefix(name, "ok "))[0], func(t *testing.T) {
-					if failed {
-						t.Error(strings.TrimSpace(name))
-					}
-				})
-			}
-			if cases == 0 {
-				t.Fatalf("nothing ran: %v\n%s", err, stderr.String())
+		t.Run(x.name, func(t *testing.T) { runCases(t, x, environ) })
+	}
+}
+
+// sdk is a program that uses one, and how it is run.
+type sdk struct {
+	name, dir, install string
+	present            string // a file that the installation makes
+	command            []string
+}
+
+const pythonInstall = "python3 -m venv conformance/python/.venv && conformance/python/.venv/bin/pip install -r conformance/python/requirements.txt"
+
+// runCases runs a program that prints "ok NAME" or "FAIL NAME: why" a line.
+func runCases(t *testing.T, sdk sdk, environ []string) {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(sdk.dir, sdk.present)); err != nil {
+		t.Fatalf("the %s SDKs are not installed; run: %s", sdk.name, sdk.install)
+	}
+	cmd := exec.Command(sdk.command[0], sdk.command[1:]...)
+	if strings.HasPrefix(sdk.command[0], ".") {
+		cmd.Path, _ = filepath.Abs(filepath.Join(sdk.dir, sdk.command[0]))
+	}
+	cmd.Dir, cmd.Env = sdk.dir, environ
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	cases := 0
+	for line := range strings.Lines(string(out)) {
+		name, failed := strings.CutPrefix(line, "FAIL ")
+		cases++
+		t.Run(strings.Fields(strings.TrimPrefix(name, "ok "))[0], func(t *testing.T) {
+			if failed {
+				t.Error(strings.TrimSpace(name))
 			}
 		})
+	}
+	if cases == 0 {
+		t.Fatalf("nothing ran: %v\n%s", err, stderr.String())
 	}
 }
 

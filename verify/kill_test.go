@@ -193,20 +193,23 @@ func (h *house) compareWithLedger(rows map[string][]*gatehouse.UsageRecord) {
 }
 
 // openStore opens the database of a stopped house.
-func (h *house) openStore() store.Store {
+func (h *house) openStore() store.Store { h.t.Helper(); return h.openStoreAt(time.Now) }
+
+// openStoreAt is openStore at another time.
+func (h *house) openStoreAt(now func() time.Time) store.Store {
 	h.t.Helper()
 	keys, err := secret.Open(h.Secrets())
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	if h.Postgres != nil {
-		db, err := postgres.Open(context.Background(), h.DSN(), postgres.Options{Options: sqlstore.Options{Guard: keys}, ListenDSN: "-"})
+		db, err := postgres.Open(context.Background(), h.DSN(), postgres.Options{Options: sqlstore.Options{Guard: keys, Now: now}, ListenDSN: "-"})
 		if err != nil {
 			h.t.Fatal(err)
 		}
 		return db
 	}
-	db, err := sqlite.Open(context.Background(), filepath.Join(h.DataOf(0), "gatehouse.db"), sqlite.Options{Guard: keys})
+	db, err := sqlite.Open(context.Background(), filepath.Join(h.DataOf(0), "gatehouse.db"), sqlite.Options{Guard: keys, Now: now})
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -27,18 +27,22 @@ type clientCommands struct {
 	Aliases        aliasesCmd    `cmd:"" help:"Manage other names for models."`
 	Prices         pricesCmd     `cmd:"" help:"Manage what models cost."`
 	Usage          usageCommands `cmd:"" help:"Ask what was used: dollars and tokens by time, model, key or tag."`
+	Billing        billingCmd    `cmd:"" help:"Look after money: credit, limits, invoices, payments and the books."`
+	Budgets        budgetsCmd    `cmd:"" help:"Manage what a team, a key, an owner or a tag may spend."`
+	Alerts         alertsCmd     `cmd:"" help:"Manage where messages about money go."`
 	Clusters       clustersCmd   `cmd:"" help:"Manage groups of gateways."`
 	Gateways       gatewaysCmd   `cmd:"" help:"Look at gateways and forget those that will not come back."`
 	JoinTokens     joinTokensCmd `cmd:"" help:"Manage what makes a process a gateway of a cluster."`
 	Team           teamCmd       `cmd:"" help:"Manage teams."`
 	Users          usersCmd      `cmd:"" help:"Manage the people of a team."`
+	Login          loginCmd      `cmd:"" help:"Sign in at the identity provider, and keep a management key for a working day."`
 	Validate       validateCmd   `cmd:"" help:"Show what the management key in use is and may do."`
 }
 
 // remote are the flags of every command that speaks to a management plane. The
 // key is not among them: arguments are visible to everybody on the machine.
 type remote struct {
-	URL      string        `help:"Management plane. The key is read from GATEHOUSE_MANAGEMENT_KEY or XAI_MANAGEMENT_KEY." env:"GATEHOUSE_URL" default:"http://127.0.0.1:8090" group:"Connection"`
+	URL      string        `help:"Management plane. The key is read from GATEHOUSE_MANAGEMENT_KEY or XAI_MANAGEMENT_KEY, else it is that of gatehouse login." env:"GATEHOUSE_URL" default:"http://127.0.0.1:8090" group:"Connection"`
 	CACert   string        `name:"ca-cert" help:"Certificates to trust instead of the system's (PEM)." env:"GATEHOUSE_CA_CERT" type:"existingfile" placeholder:"FILE" group:"Connection"`
 	Insecure bool          `help:"Allow plain HTTP beyond loopback." group:"Connection"`
 	Timeout  time.Duration `help:"Give up after this long." default:"60s" group:"Connection"`
@@ -59,10 +63,15 @@ type session struct {
 // do runs f with a client. Longer is what f is allowed beside --timeout,
 // because it was asked to wait.
 func (r *remote) do(e *env, longer time.Duration, f func(*session) error) error {
-	key, err := managementKey()
+	key, err := managementKey(r.URL)
 	if err != nil {
 		return err
 	}
+	return r.with(e, key, longer, f)
+}
+
+// with is do with a given credential, the zero one where none is needed.
+func (r *remote) with(e *env, key gatehouse.Token, longer time.Duration, f func(*session) error) (err error) {
 	s := &session{e: e, json: r.JSON}
 	opts := []client.Option{client.Tap(func(b []byte) { s.body = bytes.Clone(b) }), client.Reason(r.Reason)}
 	if r.Insecure {
@@ -85,7 +94,9 @@ func (r *remote) do(e *env, longer time.Duration, f func(*session) error) error 
 	return f(s)
 }
 
-func managementKey() (gatehouse.Token, error) {
+// managementKey is the key to speak to url with: the environment's, else that of
+// a login there. It is never a flag, since those are visible to everybody.
+func managementKey(url string) (gatehouse.Token, error) {
 	for _, name := range []string{"GATEHOUSE_MANAGEMENT_KEY", "XAI_MANAGEMENT_KEY"} {
 		if text := os.Getenv(name); text != "" {
 			key, err := client.ParseKey(text)
@@ -95,7 +106,11 @@ func managementKey() (gatehouse.Token, error) {
 			return key, nil
 		}
 	}
-	return gatehouse.Token{}, gatehouse.Errorf(gatehouse.Unauthenticated, "no management key: set GATEHOUSE_MANAGEMENT_KEY")
+	key, err := storedKey(url, time.Now())
+	if err == nil && key.IsZero() {
+		err = gatehouse.Errorf(gatehouse.Unauthenticated, "no management key: set GATEHOUSE_MANAGEMENT_KEY, or run gatehouse login")
+	}
+	return key, err
 }
 
 func rootsFrom(file string) (*x509.CertPool, error) {

@@ -110,6 +110,7 @@ func (c *journalShipCmd) show(e *env, report serve.ShippedUsage) {
 // usageCommands is usage itself, and what is done to it.
 type usageCommands struct {
 	Ask       usageCmd          `cmd:"" default:"withargs" help:"Ask what was used: dollars and tokens by time, model, key or tag."`
+	Weekly    usageWeeklyCmd    `cmd:"" help:"What each key used of each model, week by week."`
 	Recompute usageRecomputeCmd `cmd:"" help:"Compare the rollups of an installation with its rows, and put them right."`
 }
 

@@ -19,6 +19,7 @@ type keysCmd struct {
 	Rotate      keysRotateCmd      `cmd:"" help:"Mint a new secret under the same id and print it, this once."`
 	Delete      keysDeleteCmd      `cmd:"" help:"Delete a key for ever."`
 	Propagation keysPropagationCmd `cmd:"" help:"Say which clusters enforce a key's last change."`
+	Orphans     keysOrphansCmd     `cmd:"" help:"List keys whose owner was removed from the team or left at the identity provider."`
 	Import      keysImportCmd      `cmd:"" help:"Take over another program's keys by their hashes: their holders change nothing."`
 }
 

@@ -48,6 +48,8 @@ type cli struct {
 	Migrate  migrateCmd  `cmd:"" help:"Bring a PostgreSQL up to date, or move an installation into one."`
 	Secrets  secretsCmd  `cmd:"" help:"Rotate the installation's secrets."`
 	clientCommands
+
+	ExtractText extractTextCmd `cmd:"" hidden:"" help:"Read a document, locked down. For Gatehouse's own use."`
 }
 
 // env is what commands get besides their flags: the outside world, so that a

@@ -26,6 +26,7 @@ type managersCreateCmd struct {
 	MaxQPS    amount[int32] `name:"max-qps" help:"Most qps of keys made with it." placeholder:"N"`
 	MaxQPM    amount[int32] `name:"max-qpm" help:"Most qpm of keys made with it." placeholder:"N"`
 	MaxTPM    amount[int64] `name:"max-tpm" help:"Most tpm of keys made with it." placeholder:"N"`
+	MaxBudget money         `name:"max-budget" help:"Largest budget that may be set with it, in dollars." placeholder:"USD"`
 	MaxExpire instant       `help:"Latest end of keys made with it." placeholder:"WHEN"`
 	IP        []origin      `name:"ip" help:"Addresses it may be used from. Repeatable. Default: any." placeholder:"CIDR"`
 	Expire    instant       `help:"When it ends: 90d, 12h, or a time. Default: never." placeholder:"WHEN"`
@@ -73,6 +74,9 @@ func (c *managersCreateCmd) grant(now time.Time) *gatehouse.Grant {
 	}
 	if n := c.MaxTPM.n; n > 0 {
 		g.MaxTPM = &n
+	}
+	if c.MaxBudget.given {
+		g.MaxBudget = &c.MaxBudget.ticks
 	}
 	if t := c.MaxExpire.from(now); !t.IsZero() {
 		g.MaxExpireTime = &t
@@ -122,7 +126,7 @@ func operations(acl []string) string {
 func managerPairs(k *gatehouse.ManagementKey) []string {
 	out := []string{
 		"id", k.ID.String(), "name", k.Name, "scope", scopeWord(k.Scope), "team", k.TeamID.String(), "owner", k.UserID.String(),
-		"operations", operations(k.ACL), "key", managerLast4(k), "ip ranges", ranges(k.IPRanges),
+		"personal", yes(k.Personal), "operations", operations(k.ACL), "key", managerLast4(k), "ip ranges", ranges(k.IPRanges),
 		"created", clock(k.CreateTime, ""), "expires", clock(k.ExpireTime, "never"),
 	}
 	if g := k.Grant; g != nil {
@@ -131,6 +135,9 @@ func managerPairs(k *gatehouse.ManagementKey) []string {
 		}
 		out = append(out, "may grant up to", limits(gatehouse.Limits{QPS: value(g.MaxQPS), QPM: value(g.MaxQPM), TPM: value(g.MaxTPM)}),
 			"may grant until", clock(value(g.MaxExpireTime), ""))
+		if g.MaxBudget != nil {
+			out = append(out, "may budget up to", usd(*g.MaxBudget))
+		}
 	}
 	return out
 }

@@ -10,10 +10,12 @@ import (
 )
 
 type teamCmd struct {
-	List   teamListCmd   `cmd:"" help:"List the teams that the management key reaches."`
-	Get    teamGetCmd    `cmd:"" help:"Show one team."`
-	Create teamCreateCmd `cmd:"" help:"Create a team."`
-	Update teamUpdateCmd `cmd:"" help:"Change what is given of a team and nothing else."`
+	List        teamListCmd    `cmd:"" help:"List the teams that the management key reaches."`
+	Get         teamGetCmd     `cmd:"" help:"Show one team."`
+	Create      teamCreateCmd  `cmd:"" help:"Create a team."`
+	Update      teamUpdateCmd  `cmd:"" help:"Change what is given of a team and nothing else."`
+	Members     membersCmd     `cmd:"" help:"Manage who is in a team, and as what."`
+	Invitations invitationsCmd `cmd:"" help:"Ask people into a team."`
 }
 
 type teamListCmd struct {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gatehouse"
+	"gatehouse/internal/billing"
 )
 
 type usageCmd struct {
@@ -46,6 +47,35 @@ func (c *usageCmd) Run(e *env) error {
 		}
 		return s.show(func(w io.Writer) { columns(w, c.rows(a, q.Zone, false)) })
 	})
+}
+
+// usageWeeklyCmd is the question that a team should ask every week.
+type usageWeeklyCmd struct {
+	remote
+	Team   gatehouse.ID `help:"Team. Default: the management key's own." placeholder:"ID"`
+	Weeks  int          `help:"How many weeks back, the running one included." default:"4"`
+	Zone   string       `help:"Time zone of weeks, such as Europe/Berlin." default:"UTC" placeholder:"ZONE"`
+	Filter []string     `help:"Only usage that fits, such as model:grok-4. Repeatable; all must fit." sep:"none" placeholder:"EXPRESSION"`
+	Format string       `help:"table, leaving out rows without usage, or csv with every row." enum:"table,csv" default:"table"`
+}
+
+// Run asks for weeks by key and model. The first week is whole.
+func (c *usageWeeklyCmd) Run(e *env) error {
+	if c.Weeks < 1 || c.Weeks > 52 {
+		return gatehouse.Errorf(gatehouse.InvalidArgument, "--weeks: must be 1 to 52")
+	}
+	zone, err := time.LoadLocation(c.Zone)
+	if err != nil {
+		return gatehouse.Errorf(gatehouse.InvalidArgument, "--zone: %q is no time zone, such as Europe/Berlin", c.Zone)
+	}
+	now := time.Now().In(zone)
+	monday := now.Day() - (int(now.Weekday())+6)%7 - 7*(c.Weeks-1)
+	ask := usageCmd{
+		remote: c.remote, Team: c.Team, Zone: c.Zone, Unit: "week", Value: []string{"usd", "tokens", "billing_items"},
+		GroupBy: []string{"api_key_id", "model"}, Filter: c.Filter, Format: c.Format,
+		From: instant{given: true, at: gatehouse.DayStart(now.Year(), now.Month(), monday, zone)},
+	}
+	return ask.Run(e)
 }
 
 func (c *usageCmd) query(now time.Time) (gatehouse.UsageQuery, error) {
@@ -87,6 +117,9 @@ func (c *usageCmd) rows(a gatehouse.UsageAnswer, zone *time.Location, all bool) 
 		group := series.Group
 		if len(series.Labels) == len(group) {
 			group = series.Labels
+		}
+		if all { // for a spreadsheet
+			group = each(group, billing.Cell)
 		}
 		for _, p := range series.Points {
 			if !all && zeros(p.Values) {

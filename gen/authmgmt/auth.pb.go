@@ -2783,10 +2783,13 @@ type ManagementKey struct {
 	ApiKey         *string `protobuf:"bytes,10,opt,name=api_key,json=apiKey,proto3,oneof" json:"api_key,omitempty"`
 	RedactedApiKey string  `protobuf:"bytes,11,opt,name=redacted_api_key,json=redactedApiKey,proto3" json:"redacted_api_key,omitempty"`
 	// Null: from anywhere.
-	IpRanges      *IpRanges              `protobuf:"bytes,12,opt,name=ip_ranges,json=ipRanges,proto3" json:"ip_ranges,omitempty"`
-	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,1000,opt,name=expire_time,json=expireTime,proto3,oneof" json:"expire_time,omitempty"`
-	Grant         *Grant                 `protobuf:"bytes,1001,opt,name=grant,proto3,oneof" json:"grant,omitempty"`
-	Revision      string                 `protobuf:"bytes,1002,opt,name=revision,proto3" json:"revision,omitempty"`
+	IpRanges   *IpRanges              `protobuf:"bytes,12,opt,name=ip_ranges,json=ipRanges,proto3" json:"ip_ranges,omitempty"`
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,1000,opt,name=expire_time,json=expireTime,proto3,oneof" json:"expire_time,omitempty"`
+	Grant      *Grant                 `protobuf:"bytes,1001,opt,name=grant,proto3,oneof" json:"grant,omitempty"`
+	Revision   string                 `protobuf:"bytes,1002,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Bounded by its owner's present role as well: accepting an invitation or
+	// signing in gave it.
+	Personal      bool `protobuf:"varint,1003,opt,name=personal,proto3" json:"personal,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2926,6 +2929,13 @@ func (x *ManagementKey) GetRevision() string {
 	return ""
 }
 
+func (x *ManagementKey) GetPersonal() bool {
+	if x != nil {
+		return x.Personal
+	}
+	return false
+}
+
 // Grant is a ceiling on all that its holder makes. An absent member is no
 // bound.
 type Grant struct {
@@ -2936,8 +2946,10 @@ type Grant struct {
 	MaxQpm        *int32                 `protobuf:"varint,3,opt,name=max_qpm,json=maxQpm,proto3,oneof" json:"max_qpm,omitempty"`
 	MaxTpm        *int64                 `protobuf:"varint,4,opt,name=max_tpm,json=maxTpm,proto3,oneof" json:"max_tpm,omitempty"`
 	MaxExpireTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=max_expire_time,json=maxExpireTime,proto3,oneof" json:"max_expire_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Of any budget that the holder sets, in US cents.
+	MaxBudgetCents *int64 `protobuf:"varint,6,opt,name=max_budget_cents,json=maxBudgetCents,proto3,oneof" json:"max_budget_cents,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Grant) Reset() {
@@ -3003,6 +3015,13 @@ func (x *Grant) GetMaxExpireTime() *timestamppb.Timestamp {
 		return x.MaxExpireTime
 	}
 	return nil
+}
+
+func (x *Grant) GetMaxBudgetCents() int64 {
+	if x != nil && x.MaxBudgetCents != nil {
+		return *x.MaxBudgetCents
+	}
+	return 0
 }
 
 type ListTeamsRequest struct {
@@ -3412,7 +3431,7 @@ const file_auth_mgmt_auth_proto_rawDesc = "" +
 	"\aaddress\x18\x01 \x01(\v2\x14.auth_mgmt.IpAddressR\aaddress\x12#\n" +
 	"\rprefix_length\x18\x02 \x01(\x05R\fprefixLength\";\n" +
 	"\bIpRanges\x12/\n" +
-	"\tip_ranges\x18\x01 \x03(\v2\x12.auth_mgmt.IpRangeR\bipRanges\"\xa7\x05\n" +
+	"\tip_ranges\x18\x01 \x03(\v2\x12.auth_mgmt.IpRangeR\bipRanges\"\xca\x05\n" +
 	"\rManagementKey\x12\"\n" +
 	"\n" +
 	"api_key_id\x18\x01 \x01(\tB\x04\xe2A\x01\bR\bapiKeyId\x12\x17\n" +
@@ -3433,17 +3452,19 @@ const file_auth_mgmt_auth_proto_rawDesc = "" +
 	"\vexpire_time\x18\xe8\a \x01(\v2\x1a.google.protobuf.TimestampH\x01R\n" +
 	"expireTime\x88\x01\x01\x12,\n" +
 	"\x05grant\x18\xe9\a \x01(\v2\x10.auth_mgmt.GrantH\x02R\x05grant\x88\x01\x01\x12!\n" +
-	"\brevision\x18\xea\a \x01(\tB\x04\xe2A\x01\x03R\brevisionB\n" +
+	"\brevision\x18\xea\a \x01(\tB\x04\xe2A\x01\x03R\brevision\x12!\n" +
+	"\bpersonal\x18\xeb\a \x01(\bB\x04\xe2A\x01\x03R\bpersonalB\n" +
 	"\n" +
 	"\b_api_keyB\x0e\n" +
 	"\f_expire_timeB\b\n" +
-	"\x06_grant\"\xa0\x02\n" +
+	"\x06_grant\"\xe4\x02\n" +
 	"\x05Grant\x123\n" +
 	"\x04acls\x18\x01 \x01(\v2\x1a.google.protobuf.ListValueH\x00R\x04acls\x88\x01\x01\x12\x1c\n" +
 	"\amax_qps\x18\x02 \x01(\x05H\x01R\x06maxQps\x88\x01\x01\x12\x1c\n" +
 	"\amax_qpm\x18\x03 \x01(\x05H\x02R\x06maxQpm\x88\x01\x01\x12\x1c\n" +
 	"\amax_tpm\x18\x04 \x01(\x03H\x03R\x06maxTpm\x88\x01\x01\x12G\n" +
-	"\x0fmax_expire_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampH\x04R\rmaxExpireTime\x88\x01\x01B\a\n" +
+	"\x0fmax_expire_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampH\x04R\rmaxExpireTime\x88\x01\x01\x12-\n" +
+	"\x10max_budget_cents\x18\x06 \x01(\x03H\x05R\x0emaxBudgetCents\x88\x01\x01B\a\n" +
 	"\x05_aclsB\n" +
 	"\n" +
 	"\b_max_qpsB\n" +
@@ -3451,7 +3472,8 @@ const file_auth_mgmt_auth_proto_rawDesc = "" +
 	"\b_max_qpmB\n" +
 	"\n" +
 	"\b_max_tpmB\x12\n" +
-	"\x10_max_expire_time\"P\n" +
+	"\x10_max_expire_timeB\x13\n" +
+	"\x11_max_budget_cents\"P\n" +
 	"\x10ListTeamsRequest\x12\x1c\n" +
 	"\tpage_size\x18\xe8\a \x01(\x05R\bpageSize\x12\x1e\n" +
 	"\n" +

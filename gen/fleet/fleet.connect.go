@@ -50,6 +50,8 @@ const (
 	FleetTakeProcedure = "/gatehouse.fleet.v1.Fleet/Take"
 	// FleetExchangeProcedure is the fully-qualified name of the Fleet's Exchange RPC.
 	FleetExchangeProcedure = "/gatehouse.fleet.v1.Fleet/Exchange"
+	// FleetDrawProcedure is the fully-qualified name of the Fleet's Draw RPC.
+	FleetDrawProcedure = "/gatehouse.fleet.v1.Fleet/Draw"
 	// FleetLeaveProcedure is the fully-qualified name of the Fleet's Leave RPC.
 	FleetLeaveProcedure = "/gatehouse.fleet.v1.Fleet/Leave"
 )
@@ -75,6 +77,9 @@ type FleetClient interface {
 	Lease(context.Context, *LeaseRequest) (*LeaseReply, error)
 	Take(context.Context, *TakeRequest) (*TakeReply, error)
 	Exchange(context.Context, *ExchangeRequest) (*ExchangeReply, error)
+	// Draw grants money that requests are paid from, and takes back what is not
+	// used. Every figure means what it does in package purse.
+	Draw(context.Context, *DrawRequest) (*DrawReply, error)
 	// Leave says that the gateway stops on purpose and has shipped what it had:
 	// nobody need wait for its silence to prove it.
 	Leave(context.Context, *LeaveRequest) (*LeaveReply, error)
@@ -139,6 +144,12 @@ func NewFleetClient(httpClient connect.HTTPClient, baseURL string, opts ...conne
 			connect.WithSchema(fleetMethods.ByName("Exchange")),
 			connect.WithClientOptions(opts...),
 		),
+		draw: connect.NewClient[DrawRequest, DrawReply](
+			httpClient,
+			baseURL+FleetDrawProcedure,
+			connect.WithSchema(fleetMethods.ByName("Draw")),
+			connect.WithClientOptions(opts...),
+		),
 		leave: connect.NewClient[LeaveRequest, LeaveReply](
 			httpClient,
 			baseURL+FleetLeaveProcedure,
@@ -158,6 +169,7 @@ type fleetClient struct {
 	lease    *connect.Client[LeaseRequest, LeaseReply]
 	take     *connect.Client[TakeRequest, TakeReply]
 	exchange *connect.Client[ExchangeRequest, ExchangeReply]
+	draw     *connect.Client[DrawRequest, DrawReply]
 	leave    *connect.Client[LeaveRequest, LeaveReply]
 }
 
@@ -229,6 +241,15 @@ func (c *fleetClient) Exchange(ctx context.Context, req *ExchangeRequest) (*Exch
 	return nil, err
 }
 
+// Draw calls gatehouse.fleet.v1.Fleet.Draw.
+func (c *fleetClient) Draw(ctx context.Context, req *DrawRequest) (*DrawReply, error) {
+	response, err := c.draw.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // Leave calls gatehouse.fleet.v1.Fleet.Leave.
 func (c *fleetClient) Leave(ctx context.Context, req *LeaveRequest) (*LeaveReply, error) {
 	response, err := c.leave.CallUnary(ctx, connect.NewRequest(req))
@@ -259,6 +280,9 @@ type FleetHandler interface {
 	Lease(context.Context, *LeaseRequest) (*LeaseReply, error)
 	Take(context.Context, *TakeRequest) (*TakeReply, error)
 	Exchange(context.Context, *ExchangeRequest) (*ExchangeReply, error)
+	// Draw grants money that requests are paid from, and takes back what is not
+	// used. Every figure means what it does in package purse.
+	Draw(context.Context, *DrawRequest) (*DrawReply, error)
 	// Leave says that the gateway stops on purpose and has shipped what it had:
 	// nobody need wait for its silence to prove it.
 	Leave(context.Context, *LeaveRequest) (*LeaveReply, error)
@@ -319,6 +343,12 @@ func NewFleetHandler(svc FleetHandler, opts ...connect.HandlerOption) (string, h
 		connect.WithSchema(fleetMethods.ByName("Exchange")),
 		connect.WithHandlerOptions(opts...),
 	)
+	fleetDrawHandler := connect.NewUnaryHandlerSimple(
+		FleetDrawProcedure,
+		svc.Draw,
+		connect.WithSchema(fleetMethods.ByName("Draw")),
+		connect.WithHandlerOptions(opts...),
+	)
 	fleetLeaveHandler := connect.NewUnaryHandlerSimple(
 		FleetLeaveProcedure,
 		svc.Leave,
@@ -343,6 +373,8 @@ func NewFleetHandler(svc FleetHandler, opts ...connect.HandlerOption) (string, h
 			fleetTakeHandler.ServeHTTP(w, r)
 		case FleetExchangeProcedure:
 			fleetExchangeHandler.ServeHTTP(w, r)
+		case FleetDrawProcedure:
+			fleetDrawHandler.ServeHTTP(w, r)
 		case FleetLeaveProcedure:
 			fleetLeaveHandler.ServeHTTP(w, r)
 		default:
@@ -384,6 +416,10 @@ func (UnimplementedFleetHandler) Take(context.Context, *TakeRequest) (*TakeReply
 
 func (UnimplementedFleetHandler) Exchange(context.Context, *ExchangeRequest) (*ExchangeReply, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gatehouse.fleet.v1.Fleet.Exchange is not implemented"))
+}
+
+func (UnimplementedFleetHandler) Draw(context.Context, *DrawRequest) (*DrawReply, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gatehouse.fleet.v1.Fleet.Draw is not implemented"))
 }
 
 func (UnimplementedFleetHandler) Leave(context.Context, *LeaveRequest) (*LeaveReply, error) {

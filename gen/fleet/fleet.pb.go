@@ -1455,6 +1455,294 @@ func (x *ExchangeReply) GetAge() int64 {
 	return 0
 }
 
+type DrawRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Incarnation   int64                  `protobuf:"varint,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Shipped       int64                  `protobuf:"varint,2,opt,name=shipped,proto3" json:"shipped,omitempty"`
+	Seq           int64                  `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
+	Asks          []*Ask                 `protobuf:"bytes,4,rep,name=asks,proto3" json:"asks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrawRequest) Reset() {
+	*x = DrawRequest{}
+	mi := &file_gatehouse_fleet_v1_fleet_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrawRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrawRequest) ProtoMessage() {}
+
+func (x *DrawRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_fleet_v1_fleet_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrawRequest.ProtoReflect.Descriptor instead.
+func (*DrawRequest) Descriptor() ([]byte, []int) {
+	return file_gatehouse_fleet_v1_fleet_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *DrawRequest) GetIncarnation() int64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *DrawRequest) GetShipped() int64 {
+	if x != nil {
+		return x.Shipped
+	}
+	return 0
+}
+
+func (x *DrawRequest) GetSeq() int64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *DrawRequest) GetAsks() []*Ask {
+	if x != nil {
+		return x.Asks
+	}
+	return nil
+}
+
+type Ask struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TeamId        []byte                 `protobuf:"bytes,1,opt,name=team_id,json=teamId,proto3" json:"team_id,omitempty"`
+	BudgetId      []byte                 `protobuf:"bytes,2,opt,name=budget_id,json=budgetId,proto3" json:"budget_id,omitempty"` // none: the team's money
+	Of            string                 `protobuf:"bytes,3,opt,name=of,proto3" json:"of,omitempty"`                             // of a budget for each
+	Start         int64                  `protobuf:"varint,4,opt,name=start,proto3" json:"start,omitempty"`                      // Unix seconds of the budget's period
+	Returned      int64                  `protobuf:"varint,5,opt,name=returned,proto3" json:"returned,omitempty"`                // ticks, as all amounts
+	Want          int64                  `protobuf:"varint,6,opt,name=want,proto3" json:"want,omitempty"`
+	Least         int64                  `protobuf:"varint,7,opt,name=least,proto3" json:"least,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ask) Reset() {
+	*x = Ask{}
+	mi := &file_gatehouse_fleet_v1_fleet_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ask) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ask) ProtoMessage() {}
+
+func (x *Ask) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_fleet_v1_fleet_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ask.ProtoReflect.Descriptor instead.
+func (*Ask) Descriptor() ([]byte, []int) {
+	return file_gatehouse_fleet_v1_fleet_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Ask) GetTeamId() []byte {
+	if x != nil {
+		return x.TeamId
+	}
+	return nil
+}
+
+func (x *Ask) GetBudgetId() []byte {
+	if x != nil {
+		return x.BudgetId
+	}
+	return nil
+}
+
+func (x *Ask) GetOf() string {
+	if x != nil {
+		return x.Of
+	}
+	return ""
+}
+
+func (x *Ask) GetStart() int64 {
+	if x != nil {
+		return x.Start
+	}
+	return 0
+}
+
+func (x *Ask) GetReturned() int64 {
+	if x != nil {
+		return x.Returned
+	}
+	return 0
+}
+
+func (x *Ask) GetWant() int64 {
+	if x != nil {
+		return x.Want
+	}
+	return 0
+}
+
+func (x *Ask) GetLeast() int64 {
+	if x != nil {
+		return x.Least
+	}
+	return 0
+}
+
+type DrawReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Answers       []*Answer              `protobuf:"bytes,1,rep,name=answers,proto3" json:"answers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrawReply) Reset() {
+	*x = DrawReply{}
+	mi := &file_gatehouse_fleet_v1_fleet_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrawReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrawReply) ProtoMessage() {}
+
+func (x *DrawReply) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_fleet_v1_fleet_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrawReply.ProtoReflect.Descriptor instead.
+func (*DrawReply) Descriptor() ([]byte, []int) {
+	return file_gatehouse_fleet_v1_fleet_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *DrawReply) GetAnswers() []*Answer {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
+type Answer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Drawn         int64                  `protobuf:"varint,1,opt,name=drawn,proto3" json:"drawn,omitempty"`
+	Returned      int64                  `protobuf:"varint,2,opt,name=returned,proto3" json:"returned,omitempty"`
+	Left          int64                  `protobuf:"zigzag64,3,opt,name=left,proto3" json:"left,omitempty"`
+	Held          int64                  `protobuf:"varint,4,opt,name=held,proto3" json:"held,omitempty"`
+	Others        int32                  `protobuf:"varint,5,opt,name=others,proto3" json:"others,omitempty"`
+	Never         bool                   `protobuf:"varint,6,opt,name=never,proto3" json:"never,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Answer) Reset() {
+	*x = Answer{}
+	mi := &file_gatehouse_fleet_v1_fleet_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Answer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Answer) ProtoMessage() {}
+
+func (x *Answer) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_fleet_v1_fleet_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Answer.ProtoReflect.Descriptor instead.
+func (*Answer) Descriptor() ([]byte, []int) {
+	return file_gatehouse_fleet_v1_fleet_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Answer) GetDrawn() int64 {
+	if x != nil {
+		return x.Drawn
+	}
+	return 0
+}
+
+func (x *Answer) GetReturned() int64 {
+	if x != nil {
+		return x.Returned
+	}
+	return 0
+}
+
+func (x *Answer) GetLeft() int64 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
+func (x *Answer) GetHeld() int64 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
+func (x *Answer) GetOthers() int32 {
+	if x != nil {
+		return x.Others
+	}
+	return 0
+}
+
+func (x *Answer) GetNever() bool {
+	if x != nil {
+		return x.Never
+	}
+	return false
+}
+
 type LeaveRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1463,7 +1751,7 @@ type LeaveRequest struct {
 
 func (x *LeaveRequest) Reset() {
 	*x = LeaveRequest{}
-	mi := &file_gatehouse_fleet_v1_fleet_proto_msgTypes[23]
+	mi := &file_gatehouse_fleet_v1_fleet_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1475,7 +1763,7 @@ func (x *LeaveRequest) String() string {
 func (*LeaveRequest) ProtoMessage() {}
 
 func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_fleet_v1_fleet_proto_msgTypes[23]
+	mi := &file_gatehouse_fleet_v1_fleet_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1488,7 +1776,7 @@ func (x *LeaveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveRequest.ProtoReflect.Descriptor instead.
 func (*LeaveRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_fleet_v1_fleet_proto_rawDescGZIP(), []int{23}
+	return file_gatehouse_fleet_v1_fleet_proto_rawDescGZIP(), []int{27}
 }
 
 type LeaveReply struct {
@@ -1499,7 +1787,7 @@ type LeaveReply struct {
 
 func (x *LeaveReply) Reset() {
 	*x = LeaveReply{}
-	mi := &file_gatehouse_fleet_v1_fleet_proto_msgTypes[24]
+	mi := &file_gatehouse_fleet_v1_fleet_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1511,7 +1799,7 @@ func (x *LeaveReply) String() string {
 func (*LeaveReply) ProtoMessage() {}
 
 func (x *LeaveReply) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_fleet_v1_fleet_proto_msgTypes[24]
+	mi := &file_gatehouse_fleet_v1_fleet_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1524,7 +1812,7 @@ func (x *LeaveReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaveReply.ProtoReflect.Descriptor instead.
 func (*LeaveReply) Descriptor() ([]byte, []int) {
-	return file_gatehouse_fleet_v1_fleet_proto_rawDescGZIP(), []int{24}
+	return file_gatehouse_fleet_v1_fleet_proto_rawDescGZIP(), []int{28}
 }
 
 var File_gatehouse_fleet_v1_fleet_proto protoreflect.FileDescriptor
@@ -1641,10 +1929,32 @@ const file_gatehouse_fleet_v1_fleet_proto_rawDesc = "" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x16\n" +
 	"\x06others\x18\x02 \x03(\x12R\x06others\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x06R\x05epoch\x12\x10\n" +
-	"\x03age\x18\x04 \x01(\x03R\x03age\"\x0e\n" +
+	"\x03age\x18\x04 \x01(\x03R\x03age\"\x88\x01\n" +
+	"\vDrawRequest\x12 \n" +
+	"\vincarnation\x18\x01 \x01(\x03R\vincarnation\x12\x18\n" +
+	"\ashipped\x18\x02 \x01(\x03R\ashipped\x12\x10\n" +
+	"\x03seq\x18\x03 \x01(\x03R\x03seq\x12+\n" +
+	"\x04asks\x18\x04 \x03(\v2\x17.gatehouse.fleet.v1.AskR\x04asks\"\xa7\x01\n" +
+	"\x03Ask\x12\x17\n" +
+	"\ateam_id\x18\x01 \x01(\fR\x06teamId\x12\x1b\n" +
+	"\tbudget_id\x18\x02 \x01(\fR\bbudgetId\x12\x0e\n" +
+	"\x02of\x18\x03 \x01(\tR\x02of\x12\x14\n" +
+	"\x05start\x18\x04 \x01(\x03R\x05start\x12\x1a\n" +
+	"\breturned\x18\x05 \x01(\x03R\breturned\x12\x12\n" +
+	"\x04want\x18\x06 \x01(\x03R\x04want\x12\x14\n" +
+	"\x05least\x18\a \x01(\x03R\x05least\"A\n" +
+	"\tDrawReply\x124\n" +
+	"\aanswers\x18\x01 \x03(\v2\x1a.gatehouse.fleet.v1.AnswerR\aanswers\"\x90\x01\n" +
+	"\x06Answer\x12\x14\n" +
+	"\x05drawn\x18\x01 \x01(\x03R\x05drawn\x12\x1a\n" +
+	"\breturned\x18\x02 \x01(\x03R\breturned\x12\x12\n" +
+	"\x04left\x18\x03 \x01(\x12R\x04left\x12\x12\n" +
+	"\x04held\x18\x04 \x01(\x03R\x04held\x12\x16\n" +
+	"\x06others\x18\x05 \x01(\x05R\x06others\x12\x14\n" +
+	"\x05never\x18\x06 \x01(\bR\x05never\"\x0e\n" +
 	"\fLeaveRequest\"\f\n" +
 	"\n" +
-	"LeaveReply2\xab\x05\n" +
+	"LeaveReply2\xf3\x05\n" +
 	"\x05Fleet\x12F\n" +
 	"\x04Join\x12\x1f.gatehouse.fleet.v1.JoinRequest\x1a\x1d.gatehouse.fleet.v1.JoinReply\x12G\n" +
 	"\x06Follow\x12\x18.gatehouse.fleet.v1.Poll\x1a\x1f.gatehouse.fleet.v1.SignedBatch(\x010\x01\x12F\n" +
@@ -1653,7 +1963,8 @@ const file_gatehouse_fleet_v1_fleet_proto_rawDesc = "" +
 	"\x05Touch\x12 .gatehouse.fleet.v1.TouchRequest\x1a\x1e.gatehouse.fleet.v1.TouchReply\x12I\n" +
 	"\x05Lease\x12 .gatehouse.fleet.v1.LeaseRequest\x1a\x1e.gatehouse.fleet.v1.LeaseReply\x12F\n" +
 	"\x04Take\x12\x1f.gatehouse.fleet.v1.TakeRequest\x1a\x1d.gatehouse.fleet.v1.TakeReply\x12R\n" +
-	"\bExchange\x12#.gatehouse.fleet.v1.ExchangeRequest\x1a!.gatehouse.fleet.v1.ExchangeReply\x12I\n" +
+	"\bExchange\x12#.gatehouse.fleet.v1.ExchangeRequest\x1a!.gatehouse.fleet.v1.ExchangeReply\x12F\n" +
+	"\x04Draw\x12\x1f.gatehouse.fleet.v1.DrawRequest\x1a\x1d.gatehouse.fleet.v1.DrawReply\x12I\n" +
 	"\x05Leave\x12 .gatehouse.fleet.v1.LeaveRequest\x1a\x1e.gatehouse.fleet.v1.LeaveReplyB\x1bZ\x19gatehouse/gen/fleet;fleetb\x06proto3"
 
 var (
@@ -1668,7 +1979,7 @@ func file_gatehouse_fleet_v1_fleet_proto_rawDescGZIP() []byte {
 	return file_gatehouse_fleet_v1_fleet_proto_rawDescData
 }
 
-var file_gatehouse_fleet_v1_fleet_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_gatehouse_fleet_v1_fleet_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_gatehouse_fleet_v1_fleet_proto_goTypes = []any{
 	(*JoinRequest)(nil),     // 0: gatehouse.fleet.v1.JoinRequest
 	(*JoinReply)(nil),       // 1: gatehouse.fleet.v1.JoinReply
@@ -1693,8 +2004,12 @@ var file_gatehouse_fleet_v1_fleet_proto_goTypes = []any{
 	(*TakeReply)(nil),       // 20: gatehouse.fleet.v1.TakeReply
 	(*ExchangeRequest)(nil), // 21: gatehouse.fleet.v1.ExchangeRequest
 	(*ExchangeReply)(nil),   // 22: gatehouse.fleet.v1.ExchangeReply
-	(*LeaveRequest)(nil),    // 23: gatehouse.fleet.v1.LeaveRequest
-	(*LeaveReply)(nil),      // 24: gatehouse.fleet.v1.LeaveReply
+	(*DrawRequest)(nil),     // 23: gatehouse.fleet.v1.DrawRequest
+	(*Ask)(nil),             // 24: gatehouse.fleet.v1.Ask
+	(*DrawReply)(nil),       // 25: gatehouse.fleet.v1.DrawReply
+	(*Answer)(nil),          // 26: gatehouse.fleet.v1.Answer
+	(*LeaveRequest)(nil),    // 27: gatehouse.fleet.v1.LeaveRequest
+	(*LeaveReply)(nil),      // 28: gatehouse.fleet.v1.LeaveReply
 }
 var file_gatehouse_fleet_v1_fleet_proto_depIdxs = []int32{
 	3,  // 0: gatehouse.fleet.v1.Poll.offer:type_name -> gatehouse.fleet.v1.Offer
@@ -1709,29 +2024,33 @@ var file_gatehouse_fleet_v1_fleet_proto_depIdxs = []int32{
 	14, // 9: gatehouse.fleet.v1.Share.rates:type_name -> gatehouse.fleet.v1.Rates
 	14, // 10: gatehouse.fleet.v1.Share.free:type_name -> gatehouse.fleet.v1.Rates
 	13, // 11: gatehouse.fleet.v1.TakeRequest.subjects:type_name -> gatehouse.fleet.v1.Subject
-	0,  // 12: gatehouse.fleet.v1.Fleet.Join:input_type -> gatehouse.fleet.v1.JoinRequest
-	2,  // 13: gatehouse.fleet.v1.Fleet.Follow:input_type -> gatehouse.fleet.v1.Poll
-	6,  // 14: gatehouse.fleet.v1.Fleet.Ship:input_type -> gatehouse.fleet.v1.ShipRequest
-	8,  // 15: gatehouse.fleet.v1.Fleet.Object:input_type -> gatehouse.fleet.v1.ObjectRequest
-	10, // 16: gatehouse.fleet.v1.Fleet.Touch:input_type -> gatehouse.fleet.v1.TouchRequest
-	15, // 17: gatehouse.fleet.v1.Fleet.Lease:input_type -> gatehouse.fleet.v1.LeaseRequest
-	19, // 18: gatehouse.fleet.v1.Fleet.Take:input_type -> gatehouse.fleet.v1.TakeRequest
-	21, // 19: gatehouse.fleet.v1.Fleet.Exchange:input_type -> gatehouse.fleet.v1.ExchangeRequest
-	23, // 20: gatehouse.fleet.v1.Fleet.Leave:input_type -> gatehouse.fleet.v1.LeaveRequest
-	1,  // 21: gatehouse.fleet.v1.Fleet.Join:output_type -> gatehouse.fleet.v1.JoinReply
-	5,  // 22: gatehouse.fleet.v1.Fleet.Follow:output_type -> gatehouse.fleet.v1.SignedBatch
-	7,  // 23: gatehouse.fleet.v1.Fleet.Ship:output_type -> gatehouse.fleet.v1.ShipReply
-	9,  // 24: gatehouse.fleet.v1.Fleet.Object:output_type -> gatehouse.fleet.v1.ObjectReply
-	12, // 25: gatehouse.fleet.v1.Fleet.Touch:output_type -> gatehouse.fleet.v1.TouchReply
-	17, // 26: gatehouse.fleet.v1.Fleet.Lease:output_type -> gatehouse.fleet.v1.LeaseReply
-	20, // 27: gatehouse.fleet.v1.Fleet.Take:output_type -> gatehouse.fleet.v1.TakeReply
-	22, // 28: gatehouse.fleet.v1.Fleet.Exchange:output_type -> gatehouse.fleet.v1.ExchangeReply
-	24, // 29: gatehouse.fleet.v1.Fleet.Leave:output_type -> gatehouse.fleet.v1.LeaveReply
-	21, // [21:30] is the sub-list for method output_type
-	12, // [12:21] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	24, // 12: gatehouse.fleet.v1.DrawRequest.asks:type_name -> gatehouse.fleet.v1.Ask
+	26, // 13: gatehouse.fleet.v1.DrawReply.answers:type_name -> gatehouse.fleet.v1.Answer
+	0,  // 14: gatehouse.fleet.v1.Fleet.Join:input_type -> gatehouse.fleet.v1.JoinRequest
+	2,  // 15: gatehouse.fleet.v1.Fleet.Follow:input_type -> gatehouse.fleet.v1.Poll
+	6,  // 16: gatehouse.fleet.v1.Fleet.Ship:input_type -> gatehouse.fleet.v1.ShipRequest
+	8,  // 17: gatehouse.fleet.v1.Fleet.Object:input_type -> gatehouse.fleet.v1.ObjectRequest
+	10, // 18: gatehouse.fleet.v1.Fleet.Touch:input_type -> gatehouse.fleet.v1.TouchRequest
+	15, // 19: gatehouse.fleet.v1.Fleet.Lease:input_type -> gatehouse.fleet.v1.LeaseRequest
+	19, // 20: gatehouse.fleet.v1.Fleet.Take:input_type -> gatehouse.fleet.v1.TakeRequest
+	21, // 21: gatehouse.fleet.v1.Fleet.Exchange:input_type -> gatehouse.fleet.v1.ExchangeRequest
+	23, // 22: gatehouse.fleet.v1.Fleet.Draw:input_type -> gatehouse.fleet.v1.DrawRequest
+	27, // 23: gatehouse.fleet.v1.Fleet.Leave:input_type -> gatehouse.fleet.v1.LeaveRequest
+	1,  // 24: gatehouse.fleet.v1.Fleet.Join:output_type -> gatehouse.fleet.v1.JoinReply
+	5,  // 25: gatehouse.fleet.v1.Fleet.Follow:output_type -> gatehouse.fleet.v1.SignedBatch
+	7,  // 26: gatehouse.fleet.v1.Fleet.Ship:output_type -> gatehouse.fleet.v1.ShipReply
+	9,  // 27: gatehouse.fleet.v1.Fleet.Object:output_type -> gatehouse.fleet.v1.ObjectReply
+	12, // 28: gatehouse.fleet.v1.Fleet.Touch:output_type -> gatehouse.fleet.v1.TouchReply
+	17, // 29: gatehouse.fleet.v1.Fleet.Lease:output_type -> gatehouse.fleet.v1.LeaseReply
+	20, // 30: gatehouse.fleet.v1.Fleet.Take:output_type -> gatehouse.fleet.v1.TakeReply
+	22, // 31: gatehouse.fleet.v1.Fleet.Exchange:output_type -> gatehouse.fleet.v1.ExchangeReply
+	25, // 32: gatehouse.fleet.v1.Fleet.Draw:output_type -> gatehouse.fleet.v1.DrawReply
+	28, // 33: gatehouse.fleet.v1.Fleet.Leave:output_type -> gatehouse.fleet.v1.LeaveReply
+	24, // [24:34] is the sub-list for method output_type
+	14, // [14:24] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_fleet_v1_fleet_proto_init() }
@@ -1745,7 +2064,7 @@ func file_gatehouse_fleet_v1_fleet_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gatehouse_fleet_v1_fleet_proto_rawDesc), len(file_gatehouse_fleet_v1_fleet_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

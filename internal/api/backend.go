@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"gatehouse"
+	"gatehouse/internal/openapi"
 )
 
 // Caller is the management plane as one principal sees it.
@@ -27,6 +29,14 @@ type Caller interface {
 	gatehouse.JoinTokens
 	gatehouse.Importer
 	gatehouse.Discovery
+	gatehouse.Money
+	gatehouse.Invoices
+	gatehouse.Treasury
+	gatehouse.Ledger
+	gatehouse.Budgets
+	gatehouse.AlertHooks
+	gatehouse.Members
+	gatehouse.SignIns
 	// Authenticate checks the credential alone.
 	Authenticate(context.Context) error
 	// Authorize checks the credential and that it may call op. Every method
@@ -71,11 +81,27 @@ const DefaultBodyTime = 30 * time.Second
 // Face is one dialect: generated services with the structs that answer them,
 // and plain routes for what protojson cannot say.
 type Face struct {
+	Name     string // in the document
+	About    string // a sentence or two, in the document
 	Services []protoreflect.ServiceDescriptor
 	Register func(*runtime.ServeMux) error
-	Plain    []Plain
+	// GRPC registers what also answers gRPC on the same listener; nil: nothing.
+	// Its methods may rely on nothing that only JSON is held to, such as masks.
+	GRPC  func(grpc.ServiceRegistrar)
+	Plain []Plain
 	// Aliases are other spellings of members, by message: the alias table.
 	Aliases map[protoreflect.FullName]map[string]string
+	// ProtoNames writes members of answers as the proto spells them, in
+	// snake_case. Requests are read in either spelling, whatever it says.
+	ProtoNames bool
+	// Errors is the body of every refusal on the face's routes, and on paths that
+	// no face serves and that begin with one of Under: the longest of all faces'
+	// decides.
+	Errors ErrorStyle
+	Under  []string
+	// Teamless says that paths name no team: which one a key of the organisation
+	// means is ?team_id= or X-Team-ID, and else its home.
+	Teamless bool
 }
 
 // Plain is a route that writes its own answer. Query lists the parameters it
@@ -85,6 +111,16 @@ type Plain struct {
 	Operation    gatehouse.Operation
 	Query        []string
 	Handle       func(http.ResponseWriter, *http.Request, *Request) error
+	Doc          PlainDoc
+}
+
+// PlainDoc is what the document says about a Plain, which no descriptor does.
+type PlainDoc struct {
+	Summary string
+	Query   map[string]string // what each parameter means
+	Kind    string            // media type of the answer; empty: application/json
+	Answer  *openapi.Schema   // nil: any value
+	Example any               // of the answer; a string where it is no JSON
 }
 
 func (o Options) filled() Options {

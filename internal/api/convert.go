@@ -116,7 +116,7 @@ func ManagementKey(k *gatehouse.ManagementKey, token gatehouse.Token, brand stri
 		Scope: authmgmt.Scope(authmgmt.Scope_value[string(k.Scope)]), ScopeId: k.TeamID.String(),
 		OwnerUserId: k.UserID.String(), CreateTime: Stamp(k.CreateTime), ModifyTime: Stamp(k.ModifyTime),
 		ApiKey: Secret(token), IpRanges: ipRanges(k.IPRanges), ExpireTime: Stamp(k.ExpireTime),
-		Grant: grant(k.Grant), Revision: k.Revision.String(),
+		Grant: grant(k.Grant), Revision: k.Revision.String(), Personal: k.Personal,
 	}
 	last4 := ""
 	if len(k.Secrets) > 0 {
@@ -170,6 +170,9 @@ func grant(g *gatehouse.Grant) *authmgmt.Grant {
 	if g.MaxExpireTime != nil {
 		out.MaxExpireTime = Stamp(*g.MaxExpireTime)
 	}
+	if g.MaxBudget != nil {
+		out.MaxBudgetCents = new(int64(*g.MaxBudget / gatehouse.Cent))
+	}
 	return out
 }
 
@@ -190,7 +193,19 @@ func Grant(in *authmgmt.Grant) *gatehouse.Grant {
 		t := Time(in.MaxExpireTime)
 		out.MaxExpireTime = &t
 	}
+	if in.MaxBudgetCents != nil {
+		out.MaxBudget = new(Ticks(*in.MaxBudgetCents))
+	}
 	return out
+}
+
+// Ticks are cents of the wire as money. What is out of range becomes -1, which
+// is refused behind the face like any other amount that nobody may have.
+func Ticks(cents int64) gatehouse.Ticks {
+	if t, ok := gatehouse.Cent.Mul(cents); ok {
+		return t
+	}
+	return -1
 }
 
 // KeyMembers are what both shapes of a key have: xAI's and our own. Limits are

@@ -21,18 +21,20 @@ import (
 type content struct {
 	body  []byte
 	query string
+	team  gatehouse.ID // that a teamless path was given
 }
 
 // hash is what an Idempotency-Key is bound to. Spelling and white space are
 // gone by now, so a retry from another client library is still the same.
 func (c content) hash(r *http.Request) [32]byte {
-	return sha256.Sum256(slices.Concat([]byte(r.Method+" "+r.URL.Path+"?"+c.query+"\n"), c.body))
+	return sha256.Sum256(slices.Concat([]byte(r.Method+" "+r.URL.Path+"?"+c.query+"\n"+c.team.String()), c.body))
 }
 
 // decode judges query and body of a request to rt.
 func (rt *route) decode(w http.ResponseWriter, r *http.Request, vars map[string]string) (content, error) {
 	s := &shaper{aliases: rt.aliases}
 	query := rt.queryOf(s, r.URL.RawQuery, vars)
+	team := rt.teamOf(s, r)
 	tree, err := rt.bodyOf(w, r)
 	if err != nil {
 		return content{}, err
@@ -54,7 +56,7 @@ func (rt *route) decode(w http.ResponseWriter, r *http.Request, vars map[string]
 	if err := s.bad.Err(); err != nil {
 		return content{}, err
 	}
-	return content{tree.append(nil), query.Encode()}, nil
+	return content{tree.append(nil), query.Encode(), team}, nil
 }
 
 // updateWhole is {"apiKey":{…},"fieldMask":"…"}.

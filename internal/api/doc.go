@@ -15,4 +15,8 @@
 //
 // What a route is, and which members it takes, is read from the descriptors of
 // the generated code, so that there is no second table to keep in step.
+//
+// What also answers gRPC does so on the same listener, told apart by its
+// content type, with the same structs and after the same judgement: unknown
+// fields are refused there by their numbers.
 package api

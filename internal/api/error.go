@@ -9,6 +9,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -21,24 +22,38 @@ import (
 type answer struct {
 	grpc   codes.Code
 	status int
+	word   string // in the documents that have words for codes
 }
 
+// The words for codes. The documents have five; the last three are ours, for
+// what they do not mention.
+const (
+	wordInvalid      = "invalid_request"
+	wordUnauthorized = "unauthorized"
+	wordForbidden    = "forbidden"
+	wordNotFound     = "not_found"
+	wordRateLimited  = "rate_limited"
+	wordConflict     = "conflict"
+	wordUnavailable  = "unavailable"
+	wordInternal     = "internal"
+)
+
 // answers is the one table of this edge: grpc-gateway's, with 412 for a lost
-// If-Match and 422 for a misused Idempotency-Key (wire.md §1, contract.md).
+// If-Match and 422 for a misused Idempotency-Key (wire.md §1, §10.2, contract.md).
 var answers = map[gatehouse.Code]answer{
-	gatehouse.InvalidArgument:    {codes.InvalidArgument, http.StatusBadRequest},
-	gatehouse.Unauthenticated:    {codes.Unauthenticated, http.StatusUnauthorized},
-	gatehouse.PermissionDenied:   {codes.PermissionDenied, http.StatusForbidden},
-	gatehouse.NotFound:           {codes.NotFound, http.StatusNotFound},
-	gatehouse.AlreadyExists:      {codes.AlreadyExists, http.StatusConflict},
-	gatehouse.FailedPrecondition: {codes.FailedPrecondition, http.StatusBadRequest},
-	gatehouse.Conflict:           {codes.Aborted, http.StatusPreconditionFailed},
-	gatehouse.ResourceExhausted:  {codes.ResourceExhausted, http.StatusTooManyRequests},
-	gatehouse.Unprocessable:      {codes.InvalidArgument, http.StatusUnprocessableEntity},
-	gatehouse.Unimplemented:      {codes.Unimplemented, http.StatusNotImplemented},
-	gatehouse.Unavailable:        {codes.Unavailable, http.StatusServiceUnavailable},
-	gatehouse.DeadlineExceeded:   {codes.DeadlineExceeded, http.StatusGatewayTimeout},
-	gatehouse.Internal:           {codes.Internal, http.StatusInternalServerError},
+	gatehouse.InvalidArgument:    {codes.InvalidArgument, http.StatusBadRequest, wordInvalid},
+	gatehouse.Unauthenticated:    {codes.Unauthenticated, http.StatusUnauthorized, wordUnauthorized},
+	gatehouse.PermissionDenied:   {codes.PermissionDenied, http.StatusForbidden, wordForbidden},
+	gatehouse.NotFound:           {codes.NotFound, http.StatusNotFound, wordNotFound},
+	gatehouse.AlreadyExists:      {codes.AlreadyExists, http.StatusConflict, wordConflict},
+	gatehouse.FailedPrecondition: {codes.FailedPrecondition, http.StatusBadRequest, wordInvalid},
+	gatehouse.Conflict:           {codes.Aborted, http.StatusPreconditionFailed, wordConflict},
+	gatehouse.ResourceExhausted:  {codes.ResourceExhausted, http.StatusTooManyRequests, wordRateLimited},
+	gatehouse.Unprocessable:      {codes.InvalidArgument, http.StatusUnprocessableEntity, wordInvalid},
+	gatehouse.Unimplemented:      {codes.Unimplemented, http.StatusNotImplemented, wordUnavailable},
+	gatehouse.Unavailable:        {codes.Unavailable, http.StatusServiceUnavailable, wordUnavailable},
+	gatehouse.DeadlineExceeded:   {codes.DeadlineExceeded, http.StatusGatewayTimeout, wordUnavailable},
+	gatehouse.Internal:           {codes.Internal, http.StatusInternalServerError, wordInternal},
 }
 
 // statusClientGone is nginx's: nobody reads it, and the log should not say 500.
@@ -61,13 +76,44 @@ func refuse(status int, format string, args ...any) error {
 	return &refusal{gatehouse.Errorf(code, format, args...), status}
 }
 
-// body is google.rpc.Status as protojson writes it. Equal errors have equal
-// bytes, so the request id is in the header alone: an id in the body would
-// make a foreign key's 404 differ from a missing one's.
+// ErrorStyle is how a face tells an error.
+type ErrorStyle int
+
+// The styles. Programs written for one dialect and pointed at another's route
+// find what they look for in StatusErrors too (wire.md §10.2).
+const (
+	StatusErrors ErrorStyle = iota // google.rpc.Status, with WordErrors' member beside it
+	WordErrors                     // {"error":{"code","message"}}
+)
+
+// body is google.rpc.Status as protojson writes it, and the other dialects'
+// member. Equal errors have equal bytes, so the request id is in the header
+// alone: an id in the body would make a foreign key's 404 differ from a missing
+// one's.
 type body struct {
 	Code    codes.Code `json:"code"`
 	Message string     `json:"message"`
 	Details []any      `json:"details"`
+	words
+}
+
+// words is the body of WordErrors.
+type words struct {
+	Error said `json:"error"`
+}
+
+type said struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// told is the body of an answer without details, in the style of a face.
+func told(style ErrorStyle, a answer, message string) any {
+	w := words{said{a.word, message}}
+	if style == WordErrors {
+		return w
+	}
+	return body{a.grpc, message, []any{}, w}
 }
 
 // badRequest is google.rpc.BadRequest: which fields, for programs.
@@ -89,31 +135,37 @@ func violations(all []gatehouse.Violation) any {
 	return out
 }
 
-// fail answers with err and logs it. It is the only place where an error
-// becomes a response, and the only one that logs its private cause.
-func (s *Server) fail(ctx context.Context, w http.ResponseWriter, op gatehouse.Operation, err error) {
+// fail answers with err and logs it.
+func (s *Server) fail(ctx context.Context, w http.ResponseWriter, style ErrorStyle, op gatehouse.Operation, err error) {
+	a, err := s.refused(ctx, op, w.Header().Get(requestIDHeader), err)
+	writeError(w, style, a, err)
+}
+
+// refused finds the answer to an error and logs it. It is the only place where
+// an error becomes a response, and the only one that logs its private cause.
+func (s *Server) refused(ctx context.Context, op gatehouse.Operation, id string, err error) (answer, error) {
 	err = s.classify(err)
 	a := answers[gatehouse.CodeOf(err)]
 	var r *refusal
 	if errors.As(err, &r) {
-		a.status = r.status
+		a.status, a.word = r.status, wordInvalid
 	}
-	id := w.Header().Get(requestIDHeader)
 	level := slog.LevelInfo
 	if a.status >= 500 {
 		level = slog.LevelError
 	}
 	s.Logger.LogAttrs(ctx, level, "management request refused", slog.String("operation", string(op)),
 		slog.Int("status", a.status), slog.String("request_id", id), slog.String("error", err.Error()))
-	writeError(w, a, err)
+	return a, err
 }
 
-func writeError(w http.ResponseWriter, a answer, err error) {
-	out := body{a.grpc, gatehouse.Public(err), []any{}}
+func writeError(w http.ResponseWriter, style ErrorStyle, a answer, err error) {
+	out := told(style, a, gatehouse.Public(err))
 	var e *gatehouse.Error
 	if errors.As(err, &e) {
-		if len(e.Violations) > 0 {
-			out.Details = append(out.Details, violations(e.Violations))
+		if status, ok := out.(body); ok && len(e.Violations) > 0 {
+			status.Details = append(status.Details, violations(e.Violations))
+			out = status
 		}
 		if e.RetryAfter > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
@@ -145,6 +197,19 @@ func (s *Server) classify(err error) error {
 	return gatehouse.Errorf(gatehouse.Internal, "unclassified").Because(err)
 }
 
+// styleAt is how a path without a route is refused.
+func (s *Server) styleAt(path string) ErrorStyle {
+	style, longest := StatusErrors, 0
+	for _, f := range s.faces {
+		for _, beginning := range f.Under {
+			if len(beginning) > longest && strings.HasPrefix(path, beginning) {
+				style, longest = f.Errors, len(beginning)
+			}
+		}
+	}
+	return style
+}
+
 func (s *Server) noRoute(allow []string) error {
 	if len(allow) > 0 {
 		return refuse(http.StatusMethodNotAllowed, "Method Not Allowed")
@@ -153,9 +218,9 @@ func (s *Server) noRoute(allow []string) error {
 }
 
 // tooFast is the management plane's own limit.
-func tooFast(rate float64) error {
+func tooFast(whose string, rate float64) error {
 	return gatehouse.Errorf(gatehouse.ResourceExhausted,
-		"this management key sends more than %s requests per second", strconv.FormatFloat(rate, 'g', -1, 64)).
+		"%s sends more than %s requests per second", whose, strconv.FormatFloat(rate, 'g', -1, 64)).
 		After(time.Duration(math.Ceil(1/rate)) * time.Second)
 }
 

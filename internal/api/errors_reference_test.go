@@ -14,7 +14,7 @@ func TestTheErrorsPageHasEveryCode(t *testing.T) {
 		t.Fatal(err)
 	}
 	for code, a := range answers {
-		row := fmt.Sprintf("| `%s` | %d | %d |", code, a.status, a.grpc)
+		row := fmt.Sprintf("| `%s` | %d | %d | `%s` |", code, a.status, a.grpc, a.word)
 		if !strings.Contains(string(page), "\n"+row) {
 			t.Errorf("docs/reference/errors.md lacks %s", row)
 		}

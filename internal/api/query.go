@@ -2,19 +2,22 @@ package api
 
 import (
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"gatehouse"
 )
 
 // Paging has a different name on each of xAI's routes; each route takes its
 // siblings' names too (wire.md §10.1, 17).
 var (
 	sizeNames  = []string{"page_size", "pageSize", "limit"}
-	tokenNames = []string{"page_token", "pageToken", "pagination_token", "paginationToken"}
+	tokenNames = []string{"page_token", "pageToken", "pagination_token", "paginationToken", "cursor"}
 )
 
 // queryOf checks a query string and spells it as grpc-gateway reads it, which
@@ -28,6 +31,9 @@ func (rt *route) queryOf(s *shaper, raw string, vars map[string]string) url.Valu
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		list := values[name]
+		if rt.teamless && name == teamParameter {
+			continue
+		}
 		if rt.plain != nil && slices.Contains(rt.plain.Query, name) && len(list) == 1 {
 			out.Set(name, list[0])
 			continue
@@ -45,7 +51,54 @@ func (rt *route) queryOf(s *shaper, raw string, vars map[string]string) url.Valu
 			s.values(out, path, name, list, f)
 		}
 	}
+	if rt.input != nil {
+		s.alternatives(rt.input, out)
+	}
 	return out
+}
+
+// alternatives refuses two members of which a message can hold one.
+func (s *shaper) alternatives(m protoreflect.MessageDescriptor, query url.Values) {
+	given := map[protoreflect.OneofDescriptor]protoreflect.FieldDescriptor{}
+	for _, path := range slices.Sorted(maps.Keys(query)) {
+		head, _, _ := strings.Cut(path, ".")
+		f := m.Fields().ByName(protoreflect.Name(head))
+		of := f.ContainingOneof()
+		if of == nil || of.IsSynthetic() {
+			continue
+		}
+		if other := given[of]; other != nil && other != f {
+			s.bad.Addf(f.JSONName(), "cannot be given together with %s", other.JSONName())
+			return
+		}
+		given[of] = f
+	}
+}
+
+// How a request to a teamless path names a team (wire.md §10.2).
+const (
+	teamParameter = "team_id"
+	teamHeader    = "X-Team-Id"
+)
+
+// teamOf is the team that a request to a teamless path names; zero for none.
+func (rt *route) teamOf(s *shaper, r *http.Request) (team gatehouse.ID) {
+	if !rt.teamless {
+		return team
+	}
+	for _, text := range append(r.URL.Query()[teamParameter], r.Header[teamHeader]...) {
+		id, err := gatehouse.ParseID(text)
+		switch {
+		case text == "":
+		case err != nil || id.IsZero():
+			s.bad.Addf(teamParameter, "is not a UUID, in the query or in "+teamHeader)
+		case !team.IsZero() && team != id:
+			s.bad.Addf(teamParameter, "names two teams, in the query or in "+teamHeader)
+		default:
+			team = id
+		}
+	}
+	return team
 }
 
 // values checks each value as a string of JSON would be.

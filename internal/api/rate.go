@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 
@@ -11,9 +12,11 @@ import (
 
 // limits holds one bucket per management key that proved itself. A key that
 // did not is never entered: the public id in a token is no secret, and whoever
-// repeats it must not slow down its owner.
+// repeats it must not slow down its owner. Those who show no credential have one
+// per address.
 type limits struct {
 	rate    float64 // per second; negative: none
+	whose   string  // in the refusal
 	mu      sync.Mutex
 	buckets map[gatehouse.ID]*rate.Limiter
 	swept   time.Time
@@ -21,6 +24,32 @@ type limits struct {
 
 // sweepEvery bounds the memory: a full bucket is the same as none.
 const sweepEvery = time.Minute
+
+// strangerRate is requests per second and address that need no credential: a
+// person signs in once a day, and many behind one address at nine o'clock.
+const strangerRate = 5
+
+func newLimits(perSecond float64, whose string) limits {
+	return limits{rate: perSecond, whose: whose, buckets: map[gatehouse.ID]*rate.Limiter{}}
+}
+
+// open reports whether op takes no credential.
+func open(op gatehouse.Operation) bool {
+	return op == gatehouse.GetSignInMethod || op == gatehouse.SignInWithIdToken
+}
+
+// neighbourhood is what an address is limited as: of IPv6 the /64, since whoever
+// has one address of it has all.
+func neighbourhood(addr netip.Addr) gatehouse.ID {
+	if addr = addr.Unmap(); addr.Is6() {
+		prefix, _ := addr.Prefix(64) // of every IPv6 address
+		addr = prefix.Addr()
+	}
+	if !addr.IsValid() {
+		return gatehouse.ID{}
+	}
+	return addr.As16()
+}
 
 func (l *limits) allow(id gatehouse.ID, now time.Time) error {
 	if l.rate < 0 {
@@ -37,7 +66,7 @@ func (l *limits) allow(id gatehouse.ID, now time.Time) error {
 		l.buckets[id] = b
 	}
 	if !b.AllowN(now, 1) {
-		return tooFast(l.rate)
+		return tooFast(l.whose, l.rate)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"gatehouse"
@@ -22,7 +23,9 @@ const (
 type Request struct {
 	Caller   // bound to the principal
 	Call     *gatehouse.Call
-	Brand    string // of redacted tokens
+	Brand    string            // of redacted tokens
+	Now      time.Time         // when the request came
+	vars     map[string]string // of the path
 	mutation bool
 	warnings []string
 	etag     gatehouse.Revision
@@ -33,6 +36,9 @@ type requestKey struct{}
 // From returns the request that ctx belongs to. The kit puts it there before
 // any service method runs.
 func From(ctx context.Context) *Request { return ctx.Value(requestKey{}).(*Request) }
+
+// PathID is the id that a variable of the path holds, for a Plain.
+func (r *Request) PathID(name string) gatehouse.ID { return PathID(r.vars[name]) }
 
 // Warn adds advice about an accepted request.
 func (r *Request) Warn(text ...string) { r.warnings = append(r.warnings, text...) }
@@ -54,9 +60,15 @@ func (r *Request) decorate(h http.Header) {
 }
 
 // credential reads the bearer token. It says no before any look-up to all that
-// cannot be a management key, an inference key among them, in one voice.
-func credential(h http.Header, brand string) (gatehouse.Token, error) {
+// cannot be a management key, an inference key among them, in one voice. An
+// invitation's token opens its acceptance, and nothing else does.
+func credential(h http.Header, brand string, op gatehouse.Operation) (gatehouse.Token, error) {
 	bad := gatehouse.Errorf(gatehouse.Unauthenticated, "Invalid bearer token. Please ensure you use a valid management key.")
+	plane := gatehouse.Management
+	if op == gatehouse.AcceptInvitation {
+		bad = gatehouse.Errorf(gatehouse.Unauthenticated, "Invalid bearer token. Please ensure you use the token of an invitation.")
+		plane = gatehouse.Invite
+	}
 	if len(h.Values("Authorization")) != 1 {
 		return gatehouse.Token{}, bad
 	}
@@ -65,7 +77,7 @@ func credential(h http.Header, brand string) (gatehouse.Token, error) {
 		return gatehouse.Token{}, bad
 	}
 	token, err := gatehouse.ParseToken(brand, strings.TrimSpace(text))
-	if err != nil || token.Plane() != gatehouse.Management {
+	if err != nil || token.Plane() != plane {
 		return gatehouse.Token{}, bad
 	}
 	return token, nil

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/genproto/googleapis/api/annotations"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -19,12 +20,16 @@ type route struct {
 	method   string
 	path     []string // literals, "{name}" or, last alone, "{name=**}"
 	op       gatehouse.Operation
-	input    protoreflect.MessageDescriptor // nil for plain
+	rpc      protoreflect.MethodDescriptor  // nil for plain
+	input    protoreflect.MessageDescriptor // of rpc
 	body     string                         // "*", a member's proto name, or none
 	object   protoreflect.FieldDescriptor   // what an update changes; nil otherwise
 	aliases  map[protoreflect.FullName]map[string]string
 	plain    *Plain
 	spelling string // as written in the rule
+	errors   ErrorStyle
+	teamless bool              // the team is in the query or a header
+	mux      *runtime.ServeMux // of the face
 }
 
 // routesOf compiles every rule of a face. A method's name is its operation.
@@ -42,11 +47,14 @@ func routesOf(f Face) (out []*route) {
 		p := &f.Plain[i]
 		out = append(out, &route{method: p.Method, path: split(p.Path), op: p.Operation, plain: p, spelling: p.Path})
 	}
+	for _, rt := range out {
+		rt.errors, rt.teamless = f.Errors, f.Teamless
+	}
 	return out
 }
 
 func compile(m protoreflect.MethodDescriptor, r *annotations.HttpRule, aliases map[protoreflect.FullName]map[string]string) *route {
-	out := &route{op: gatehouse.Operation(m.Name()), input: m.Input(), body: r.GetBody(), aliases: aliases}
+	out := &route{op: gatehouse.Operation(m.Name()), rpc: m, input: m.Input(), body: r.GetBody(), aliases: aliases}
 	switch p := r.GetPattern().(type) {
 	case *annotations.HttpRule_Get:
 		out.method, out.spelling = http.MethodGet, p.Get

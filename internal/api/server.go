@@ -6,57 +6,73 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
-	"golang.org/x/time/rate"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	"gatehouse"
+	"gatehouse/internal/openapi"
 )
 
 // Server serves faces. It is safe for concurrent use.
 type Server struct {
 	Options
-	backend Backend
-	routes  routes
-	mux     *runtime.ServeMux
-	limits  limits
+	backend   Backend
+	faces     []Face
+	pages     func() *openapi.Pages // made when first asked for
+	routes    routes
+	limits    limits
+	strangers limits // of operations that take no credential
+	calls     *calls
 }
 
 // New makes a handler of faces. It panics when generated code does not
 // register, which only a broken build can cause.
 func New(b Backend, o Options, faces ...Face) *Server {
-	s := &Server{Options: o.filled(), backend: b}
-	s.limits = limits{rate: s.Rate, buckets: map[gatehouse.ID]*rate.Limiter{}}
-	s.mux = runtime.NewServeMux(
-		runtime.WithMarshalerOption(runtime.MIMEWildcard, &runtime.JSONPb{
-			MarshalOptions: protojson.MarshalOptions{EmitUnpopulated: true},
-		}),
-		runtime.WithForwardResponseOption(func(ctx context.Context, w http.ResponseWriter, _ proto.Message) error {
-			From(ctx).decorate(w.Header())
-			return nil
-		}),
-		runtime.WithErrorHandler(s.gatewayError),
-		runtime.WithUnescapingMode(runtime.UnescapingModeAllCharacters),
-		runtime.WithDisablePathLengthFallback(),
-		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
-	)
+	s := &Server{Options: o.filled(), backend: b, faces: faces}
+	s.pages = sync.OnceValue(func() *openapi.Pages { return s.Document().Pages() })
+	s.limits = newLimits(s.Rate, "this management key")
+	s.strangers = newLimits(min(s.Rate, strangerRate), "this address")
+	s.calls = newCalls(s)
 	for _, f := range faces {
-		s.routes = append(s.routes, routesOf(f)...)
-		if f.Register == nil {
-			continue
+		if f.GRPC != nil {
+			f.GRPC(s.calls)
 		}
-		if err := f.Register(s.mux); err != nil {
-			panic(err)
+		mux := s.muxOf(f)
+		for _, rt := range routesOf(f) {
+			rt.mux = mux
+			s.routes = append(s.routes, rt)
 		}
 	}
 	return s
 }
 
-func (s *Server) gatewayError(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, err error) {
-	s.fail(ctx, w, From(ctx).Call.Operation, err)
+// muxOf makes what runs the generated code of a face.
+func (s *Server) muxOf(f Face) *runtime.ServeMux {
+	mux := runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, &runtime.JSONPb{
+			MarshalOptions: protojson.MarshalOptions{EmitUnpopulated: true, UseProtoNames: f.ProtoNames},
+		}),
+		runtime.WithForwardResponseOption(func(ctx context.Context, w http.ResponseWriter, _ proto.Message) error {
+			From(ctx).decorate(w.Header())
+			return nil
+		}),
+		runtime.WithErrorHandler(func(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, err error) {
+			s.fail(ctx, w, f.Errors, From(ctx).Call.Operation, err)
+		}),
+		runtime.WithUnescapingMode(runtime.UnescapingModeAllCharacters),
+		runtime.WithDisablePathLengthFallback(),
+		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
+	)
+	if f.Register != nil {
+		if err := f.Register(mux); err != nil {
+			panic(err)
+		}
+	}
+	return mux
 }
 
 // ServeHTTP judges a request in the order that doc.go says, then lets the
@@ -65,17 +81,29 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := requestID(r.Header)
 	w.Header().Set(requestIDHeader, id)
 	w.Header().Set("Cache-Control", "no-store") // every answer is about a principal, and some hold a secret
+	if isGRPC(r) {
+		s.calls.serve(w, r)
+		return
+	}
+	if openapi.Serves(r.URL.Path) {
+		s.pages().ServeHTTP(w, r)
+		return
+	}
+	if r.URL.Path == acceptPath {
+		serveAccept(w, r)
+		return
+	}
 	rt, vars, allow := s.routes.find(r.Method, r.URL)
 	if rt == nil {
 		if len(allow) > 0 {
 			w.Header().Set("Allow", strings.Join(allow, ", "))
 		}
-		s.fail(r.Context(), w, "", s.noRoute(allow))
+		s.fail(r.Context(), w, s.styleAt(r.URL.Path), "", s.noRoute(allow))
 		return
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			s.fail(r.Context(), w, rt.op, crashed(v))
+			s.fail(r.Context(), w, rt.errors, rt.op, crashed(v))
 		}
 	}()
 	req, out, err := s.admit(w, r, rt, vars, id)
@@ -83,40 +111,50 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = s.serve(w, out, rt, req)
 	}
 	if err != nil {
-		s.fail(r.Context(), w, rt.op, err)
+		s.fail(r.Context(), w, rt.errors, rt.op, err)
 	}
 }
 
 // admit proves the caller, asks whether it may, and only then reads what it
 // wants.
 func (s *Server) admit(w http.ResponseWriter, r *http.Request, rt *route, vars map[string]string, id string) (*Request, *http.Request, error) {
-	token, err := credential(r.Header, s.Brand)
+	req, err := s.enter(r, rt.op, id)
 	if err != nil {
-		return nil, nil, err
-	}
-	call := &gatehouse.Call{
-		Token: token, IP: s.ClientIP(r), RequestID: id, Operation: rt.op, Committed: new(gatehouse.Revision),
-	}
-	caller := s.backend.As(call)
-	if err := caller.Authenticate(r.Context()); err != nil {
-		return nil, nil, err
-	}
-	if err := s.limits.allow(token.ID(), s.Now()); err != nil {
-		return nil, nil, err
-	}
-	if err := caller.Authorize(r.Context(), rt.op); err != nil {
-		return nil, nil, err
-	}
-	if err := headers(r.Header, call); err != nil {
 		return nil, nil, err
 	}
 	c, err := s.receive(w, r, rt, vars)
 	if err != nil {
 		return nil, nil, err
 	}
-	call.BodyHash = c.hash(r)
-	req := &Request{Caller: caller, Call: call, Brand: s.Brand, mutation: r.Method != http.MethodGet}
+	req.Call.BodyHash, req.Call.TeamID = c.hash(r), c.team
+	req.vars, req.mutation = vars, r.Method != http.MethodGet
 	return req, judged(r, c, req), nil
+}
+
+// enter proves the caller and asks whether it may call op.
+func (s *Server) enter(r *http.Request, op gatehouse.Operation, id string) (*Request, error) {
+	call := &gatehouse.Call{IP: s.ClientIP(r), RequestID: id, Operation: op, Committed: new(gatehouse.Revision)}
+	req := &Request{Caller: s.backend.As(call), Call: call, Brand: s.Brand, Now: s.Now()}
+	if open(op) {
+		if err := s.strangers.allow(neighbourhood(call.IP), s.Now()); err != nil {
+			return nil, err
+		}
+		return req, headers(r.Header, call)
+	}
+	var err error
+	if call.Token, err = credential(r.Header, s.Brand, op); err != nil {
+		return nil, err
+	}
+	if err := req.Authenticate(r.Context()); err != nil {
+		return nil, err
+	}
+	if err := s.limits.allow(call.Token.ID(), s.Now()); err != nil {
+		return nil, err
+	}
+	if err := req.Authorize(r.Context(), op); err != nil {
+		return nil, err
+	}
+	return req, headers(r.Header, call)
 }
 
 // receive reads and judges what the caller wants, for as long as a body may
@@ -141,6 +179,7 @@ func judged(r *http.Request, c content, req *Request) *http.Request {
 	out.ContentLength = int64(len(c.body))
 	out.TransferEncoding = nil
 	out.URL.RawQuery = c.query
+	out.URL.RawPath = r.URL.EscapedPath() // where it is empty grpc-gateway decodes what is decoded: %2541 would be A
 	return out
 }
 
@@ -148,7 +187,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt *route, req *R
 	if rt.plain != nil {
 		return rt.plain.Handle(w, r, req)
 	}
-	s.mux.ServeHTTP(w, r)
+	rt.mux.ServeHTTP(w, r)
 	return nil
 }
 

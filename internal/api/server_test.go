@@ -20,6 +20,7 @@ import (
 	"gatehouse/internal/api"
 	"gatehouse/internal/api/admin"
 	"gatehouse/internal/api/apitest"
+	v1 "gatehouse/internal/api/v1"
 	"gatehouse/internal/api/xai"
 )
 
@@ -40,7 +41,7 @@ func serve(h http.Handler, method, target, token string, header ...string) *http
 // says, and no route is open to a scope that does not exist.
 func TestRoutesAreTheOperations(t *testing.T) {
 	backend, _ := apitest.New()
-	routes := api.New(backend, api.Options{}, xai.Face(), admin.Face()).Routes()
+	routes := api.New(backend, api.Options{}, xai.Face(), admin.Face(), v1.Face()).Routes()
 	for i, r := range routes {
 		routes[i].Path = shape(r.Path)
 		if !slices.ContainsFunc(gatehouse.Operations, func(o gatehouse.OperationInfo) bool { return o.Name == r.Name }) {
@@ -60,7 +61,7 @@ func shape(path string) string { return regexp.MustCompile(`\{[^}]*\}`).ReplaceA
 func TestRoutesAreDistinct(t *testing.T) {
 	backend, _ := apitest.New()
 	seen := map[string]gatehouse.Operation{}
-	for _, r := range api.New(backend, api.Options{}, xai.Face(), admin.Face()).Routes() {
+	for _, r := range api.New(backend, api.Options{}, xai.Face(), admin.Face(), v1.Face()).Routes() {
 		at := r.Method + " " + shape(r.Path)
 		if other, twice := seen[at]; twice {
 			t.Errorf("%s is %s and %s", at, other, r.Name)
@@ -116,27 +117,35 @@ func (b broken) Authenticate(context.Context) error {
 // What nobody classified is an opaque 500, and neither answer nor log shows
 // what a panic carried. Every code has its answer.
 func TestFailuresAreToldInOneVoice(t *testing.T) {
-	_, words := apitest.New()
+	_, keys := apitest.New()
+	token := keys["full"]
 	for _, c := range []struct {
 		err    error
 		status int
-		body   string
+		grpc   int
+		word   string
+		told   string
 	}{
-		{nil, 500, `{"code":13,"message":"internal error","details":[]}`},
-		{errors.New("SELECT secret"), 500, `{"code":13,"message":"internal error","details":[]}`},
-		{context.DeadlineExceeded, 504, `{"code":4,"message":"the request took too long","details":[]}`},
-		{gatehouse.Errorf(gatehouse.Unavailable, "starting"), 503, `{"code":14,"message":"starting","details":[]}`},
-		{gatehouse.Errorf(gatehouse.Conflict, "x"), 412, `{"code":10,"message":"x","details":[]}`},
-		{gatehouse.Errorf(gatehouse.AlreadyExists, "x"), 409, `{"code":6,"message":"x","details":[]}`},
-		{gatehouse.Errorf(gatehouse.Unprocessable, "x"), 422, `{"code":3,"message":"x","details":[]}`},
-		{gatehouse.Errorf(gatehouse.FailedPrecondition, "x"), 400, `{"code":9,"message":"x","details":[]}`},
-		{gatehouse.Errorf(gatehouse.Unimplemented, "x"), 501, `{"code":12,"message":"x","details":[]}`},
+		{nil, 500, 13, "internal", "internal error"},
+		{errors.New("SELECT secret"), 500, 13, "internal", "internal error"},
+		{context.DeadlineExceeded, 504, 4, "unavailable", "the request took too long"},
+		{gatehouse.Errorf(gatehouse.Unavailable, "starting"), 503, 14, "unavailable", "starting"},
+		{gatehouse.Errorf(gatehouse.Conflict, "x"), 412, 10, "conflict", "x"},
+		{gatehouse.Errorf(gatehouse.AlreadyExists, "x"), 409, 6, "conflict", "x"},
+		{gatehouse.Errorf(gatehouse.Unprocessable, "x"), 422, 3, "invalid_request", "x"},
+		{gatehouse.Errorf(gatehouse.FailedPrecondition, "x"), 400, 9, "invalid_request", "x"},
+		{gatehouse.Errorf(gatehouse.Unimplemented, "x"), 501, 12, "unavailable", "x"},
 	} {
 		var log bytes.Buffer
-		h := xai.Handler(api.BackendFunc(func(*gatehouse.Call) api.Caller { return broken{err: c.err} }),
-			api.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-		w := serve(h, "GET", "/auth/teams", words["full"])
-		if w.Code != c.status || w.Body.String() != c.body {
+		h := api.New(api.BackendFunc(func(*gatehouse.Call) api.Caller { return broken{err: c.err} }),
+			api.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, xai.Face(), v1.Face())
+		words := fmt.Sprintf(`"error":{"code":%q,"message":%q}}`, c.word, c.told)
+		w := serve(h, "GET", "/v1/team", token)
+		if w.Code != c.status || w.Body.String() != "{"+words {
+			t.Errorf("%v: in words: %d %s", c.err, w.Code, w.Body)
+		}
+		w = serve(h, "GET", "/auth/teams", token)
+		if w.Code != c.status || w.Body.String() != fmt.Sprintf(`{"code":%d,"message":%q,"details":[],`, c.grpc, c.told)+words {
 			t.Errorf("%v: %d %s", c.err, w.Code, w.Body)
 		}
 		if strings.Contains(log.String(), "gthm_") || !strings.Contains(log.String(), w.Header().Get("X-Request-Id")) {
@@ -168,6 +177,37 @@ func TestBodyHashIsOfTheMeaning(t *testing.T) {
 	}
 	if hash(path, `{"name":"b","acls":["api-key:model:*"]}`) == one || hash("/auth/teams/"+words["other"]+"/api-keys", `{"name":"a","acls":["api-key:model:*"]}`) == one {
 		t.Error("two requests are the same")
+	}
+}
+
+// A path that no face has is refused as the dialect below it refuses.
+func TestUnknownPathsAreRefusedInTheDialectOfTheirBeginning(t *testing.T) {
+	backend, _ := apitest.New()
+	h := api.New(backend, api.Options{Logger: slog.New(slog.DiscardHandler)}, xai.Face(), v1.Face())
+	for path, inWords := range map[string]bool{
+		"/v1/nothing": true, "/v1/billing/nothing": true, "/v1/billing/teams/x/nothing": false, "/auth/nothing": false, "/": false,
+	} {
+		w := serve(h, "GET", path, "")
+		if got := strings.HasPrefix(w.Body.String(), `{"error":{"code":"not_found"`); w.Code != 404 || got != inWords {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+}
+
+// The same request for another team is another request to an Idempotency-Key.
+func TestBodyHashIsOfTheTeam(t *testing.T) {
+	inner, words := apitest.NewV1()
+	var call *gatehouse.Call
+	h := v1.Handler(api.BackendFunc(func(c *gatehouse.Call) api.Caller { call = c; return inner.As(c) }), api.Options{Logger: slog.New(slog.DiscardHandler)})
+	hash := func(query, header string) ([32]byte, gatehouse.ID) {
+		serve(h, "GET", "/v1/team"+query, words["full"], "X-Team-ID", header)
+		return call.BodyHash, call.TeamID
+	}
+	one, mine := hash("?team_id="+words["team"], words["team"])
+	two, theirs := hash("?team_id="+words["other"], words["other"])
+	three, none := hash("", "")
+	if mine != apitest.Team || theirs == mine || !none.IsZero() || one == two || three == one {
+		t.Errorf("%v %v %v", mine, theirs, none)
 	}
 }
 

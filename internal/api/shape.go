@@ -106,7 +106,7 @@ func (s *shaper) one(n *node, f protoreflect.FieldDescriptor, path string) {
 	case protoreflect.Int32Kind, protoreflect.Int64Kind:
 		s.whole(n, f, path)
 	case protoreflect.DoubleKind:
-		if n.kind != '0' {
+		if _, err := strconv.ParseFloat(n.text, 64); n.kind != '0' || err != nil {
 			s.bad.Addf(path, "must be a number")
 		}
 	case protoreflect.EnumKind:

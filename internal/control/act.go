@@ -135,7 +135,7 @@ func survey[T any](ctx context.Context, c *Caller, q query[T]) (T, error) {
 func (q query[T]) leaf(who *principal, missed bool) gatehouse.Act {
 	a := q.act
 	a.Operation, a.Result = string(q.op), gatehouse.Read
-	if a.TeamID.IsZero() || !who.reaches(a.TeamID) {
+	if a.TeamID = who.home(a.TeamID); !who.reaches(a.TeamID) {
 		a.TeamID = who.TeamID
 	}
 	if a.Description == "" {

@@ -47,7 +47,7 @@ func TestTheAuditPageListsEveryAction(t *testing.T) {
 }
 
 // actionArgument is where the constructors of acts take the action.
-var actionArgument = map[string]int{"done": 1, "reading": 0, "listAll": 3, "upstreamFor": 2, "memberAct": 0}
+var actionArgument = map[string]int{"done": 1, "reading": 0, "listAll": 3, "upstreamFor": 2, "memberAct": 0, "budgetAct": 1}
 
 // kindArgument is where the helpers that compose "KIND.VERB" take the kind.
 var kindArgument = map[string]int{"named": 2, "deleted": 2}

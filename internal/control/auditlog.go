@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"errors"
 
@@ -26,11 +27,29 @@ func (c *Caller) ListEvents(ctx context.Context, f gatehouse.EventFilter, page g
 			bound = tree.Size
 			return err
 		},
-		run: func(v store.View, who *principal) (listed[gatehouse.EventView], error) {
+		run: func(v store.View, who *principal) (out listed[gatehouse.EventView], err error) {
+			if f.Email != "" {
+				if f.UserID, err = byEmail(v, f.TeamID, f.Email); err != nil {
+					return out, err
+				}
+			}
 			return c.events(v, who, f, page, bound)
 		},
 	})
 	return out.unpack(err)
+}
+
+// nobody did nothing: the Max UUID (RFC 9562), which no person has.
+var nobody = gatehouse.ID(bytes.Repeat([]byte{0xff}, 16))
+
+// byEmail finds a person of a team; nobody is somebody too, so that a page token
+// is judged whoever is asked for.
+func byEmail(v store.View, team gatehouse.ID, email string) (gatehouse.ID, error) {
+	u, err := found(v.UserByEmail(team, email))
+	if u == nil || err != nil {
+		return nobody, err
+	}
+	return u.ID, nil
 }
 
 // events reads one page. A descending list starts below the bound; an ascending

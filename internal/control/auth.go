@@ -16,9 +16,16 @@ import (
 // snapshot or transaction that proved it.
 type principal struct {
 	*gatehouse.ManagementKey
-	now  time.Time
-	path gatehouse.ID // the team that the route names; zero for none
-	dead bool         // proven and good for nothing: expired, of a team that is gone, or from elsewhere
+	owner *gatehouse.User // the person behind the key; nil where it names none
+	now   time.Time
+	path  gatehouse.ID // the team that the route names; zero for none
+	dead  bool         // proven and good for nothing: expired, of a team or a person that is gone, or from elsewhere
+}
+
+// MayCall reports whether the caller may call op. A personal key may what both
+// its ACL and its owner's present role open.
+func (p *principal) MayCall(op gatehouse.Operation) bool {
+	return p.ManagementKey.MayCall(op) && (!p.Personal || op == gatehouse.ValidateManagementKey || p.owner.Role.May(op))
 }
 
 // reaches reports whether the caller may know that the team exists. A route
@@ -32,9 +39,10 @@ func (p *principal) reaches(team gatehouse.ID) bool {
 
 // scoped is the context of what the caller does to the store: a team's key sees
 // rows of its team alone, should a statement forget to ask for them. An
-// organization's sees all.
+// organization's sees all, and so does one whose owner is of another team: they
+// have to be looked at too.
 func (p *principal) scoped(ctx context.Context) context.Context {
-	if p.Scope == gatehouse.ScopeOrganization {
+	if p.Scope == gatehouse.ScopeOrganization || p.owner != nil && p.owner.TeamID != p.TeamID {
 		return store.System(ctx)
 	}
 	return store.ForTeam(ctx, p.TeamID)
@@ -58,12 +66,18 @@ const badToken = "Invalid bearer token. Please ensure you use a valid management
 
 // Authenticate checks the credential alone.
 func (c *Caller) Authenticate(ctx context.Context) error {
+	if c.call.Token.Plane() == gatehouse.Invite {
+		return c.invited(ctx)
+	}
 	return c.admit(ctx, gatehouse.ValidateManagementKey)
 }
 
 // Authorize checks the credential and that it may call op, before a face looks
 // at ids or bodies. The use-case checks again in its own transaction.
 func (c *Caller) Authorize(ctx context.Context, op gatehouse.Operation) error {
+	if op == gatehouse.AcceptInvitation {
+		return c.invited(ctx)
+	}
 	return c.admit(ctx, op)
 }
 
@@ -99,8 +113,11 @@ func (c *Caller) authorise(v store.View, op gatehouse.Operation) (*principal, er
 	if err != nil {
 		return who, err
 	}
-	if !who.MayCall(op) {
+	if !who.ManagementKey.MayCall(op) {
 		return who, gatehouse.Errorf(gatehouse.PermissionDenied, "This management key lacks the scope %s", gatehouse.ScopeFor(op))
+	}
+	if !who.MayCall(op) {
+		return who, gatehouse.Errorf(gatehouse.PermissionDenied, "Your role does not open the scope %s: %s", gatehouse.ScopeFor(op), roleName(who.owner.Role))
 	}
 	if needsOrganization(op) && who.Scope != gatehouse.ScopeOrganization {
 		return who, gatehouse.Errorf(gatehouse.PermissionDenied, "%s needs a management key of %s", gatehouse.ScopeFor(op), gatehouse.ScopeOrganization)
@@ -138,6 +155,12 @@ func (c *Caller) usable(v store.View, who *principal) error {
 	if err != nil && !gone {
 		return err
 	}
+	if !gone {
+		if who.owner, err = owner(v, who.ManagementKey); err != nil {
+			return err
+		}
+		gone = who.owner == nil && (who.Personal || !who.UserID.IsZero())
+	}
 	if gone || !who.DeleteTime.IsZero() || past(who.ExpireTime, who.now) {
 		return gatehouse.Errorf(gatehouse.Unauthenticated, badToken)
 	}
@@ -145,6 +168,19 @@ func (c *Caller) usable(v store.View, who *principal) error {
 		return gatehouse.Errorf(gatehouse.PermissionDenied, "This management key may not be used from this address")
 	}
 	return nil
+}
+
+// owner is the person behind a key while they are there: nil where it names
+// none, and where the one that it names was removed or left.
+func owner(v store.View, k *gatehouse.ManagementKey) (*gatehouse.User, error) {
+	if k.UserID.IsZero() {
+		return nil, nil
+	}
+	u, err := found(v.User(k.UserID))
+	if err != nil || u == nil || !there(u) {
+		return nil, err
+	}
+	return u, nil
 }
 
 // provenBy compares with every secret, and with a dummy when there are fewer
@@ -231,12 +267,15 @@ func (u *useless) told(id gatehouse.ID, now time.Time) bool {
 // cause is the author of what this call writes. Key and owner never change
 // while a management key lives, so a snapshot's answer holds in the transaction.
 func (c *Caller) cause(who *principal) gatehouse.Cause {
+	return c.causeOf(gatehouse.Actor{Kind: gatehouse.ActorManagementKey, KeyID: who.ID, UserID: who.UserID})
+}
+
+// causeOf is what an actor does by this call.
+func (c *Caller) causeOf(a gatehouse.Actor) gatehouse.Cause {
 	ip := ""
 	if c.call.IP.IsValid() {
 		ip = c.call.IP.Unmap().String()
 	}
-	return gatehouse.Cause{
-		Actor:  gatehouse.Actor{Kind: gatehouse.ActorManagementKey, KeyID: who.ID, UserID: who.UserID, IP: ip},
-		Reason: c.call.Reason, RequestID: c.call.RequestID,
-	}
+	a.IP = ip
+	return gatehouse.Cause{Actor: a, Reason: c.call.Reason, RequestID: c.call.RequestID}
 }

@@ -43,7 +43,7 @@ func (s *Service) Bootstrap(ctx context.Context, keep func(Bootstrapped) error) 
 func (s *Service) settle(tx store.Tx) (Bootstrapped, error) {
 	now := utc(s.Now())
 	team := &gatehouse.Team{ID: gatehouse.NewID(), Name: "Default", Billing: gatehouse.BillingMetering, CreateTime: now}
-	owner := &gatehouse.User{ID: gatehouse.NewID(), TeamID: team.ID, GivenName: "Owner", CreateTime: now}
+	owner := &gatehouse.User{ID: gatehouse.NewID(), TeamID: team.ID, GivenName: "Owner", Role: gatehouse.RoleOwner, CreateTime: now}
 	err := tx.PutTeam(team, done("Bootstrap", "team.created", team.ID, gatehouse.KindTeam, team.ID.String(), "Team 'Default' was created at the first start"))
 	if err != nil {
 		return Bootstrapped{}, err
@@ -67,21 +67,34 @@ func (s *Service) Recover(ctx context.Context) (out Bootstrapped, err error) {
 			out, err = s.settle(tx)
 			return err
 		}
-		users, err := tx.Users(team.ID, store.Cursor{}, 1)
+		users, err := tx.Users(team.ID, store.Cursor{}, defaultPage)
 		if err != nil {
 			return err
 		}
-		var owner gatehouse.ID
-		if len(users) > 0 {
-			owner = users[0].ID
-		}
-		out, err = s.mintRoot(tx, "Recover", "recovery "+s.Now().UTC().Format("2006-01-02"), team.ID, owner)
+		out, err = s.mintRoot(tx, "Recover", "recovery "+s.Now().UTC().Format("2006-01-02"), team.ID, recoverer(users))
 		return err
 	})
 	if err != nil {
 		return Bootstrapped{}, err
 	}
 	return out, nil
+}
+
+// recoverer is whose a recovered key is: the oldest owner who is there, else the
+// oldest person. A key of somebody who left would be refused.
+func recoverer(users []*gatehouse.User) (id gatehouse.ID) {
+	for _, u := range users {
+		if !there(u) {
+			continue
+		}
+		if u.Role == gatehouse.RoleOwner {
+			return u.ID
+		}
+		if id.IsZero() {
+			id = u.ID
+		}
+	}
+	return id
 }
 
 // firstTeam is the oldest team that is not deleted; nil when there is none.

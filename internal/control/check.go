@@ -146,13 +146,13 @@ func liveTeam(v store.View, who *principal, id gatehouse.ID) (*gatehouse.Team, e
 	return t, nil
 }
 
-// memberOf records when user is not a living user of team.
+// memberOf records when user is not one of team's, or is there no more.
 func memberOf(v store.View, field string, user, team gatehouse.ID, bad *gatehouse.Violations) error {
 	if user.IsZero() {
 		return nil
 	}
 	u, err := found(v.User(user))
-	if err == nil && (u == nil || u.TeamID != team || !u.DeleteTime.IsZero()) {
+	if err == nil && (u == nil || u.TeamID != team || !there(u)) {
 		bad.Addf(field, "is not a user of the team")
 	}
 	return err

@@ -29,12 +29,25 @@ type Config struct {
 	Logger *slog.Logger
 	// Tester dials upstreams. Nil: tests are refused as unimplemented.
 	Tester tester
+	// Processor takes payments. Nil: top-ups are refused as unimplemented.
+	Processor processor
 	// Retention is how long raw usage is kept; 0: for ever. Questions that need
 	// older rows are refused instead of answered from what is left.
 	Retention time.Duration
 	// SpokenEndpoints are the endpoints that this installation's gateways
 	// serve; nil: every endpoint that an ACL may name.
 	SpokenEndpoints []string
+	// Notifier carries alerts to where teams want them. Nil: they are listed, and
+	// sent nowhere.
+	Notifier notifier
+	// PublicURL is where people reach the management plane, for links in letters.
+	PublicURL string
+	// Mailer sends letters. Nil: none is sent.
+	Mailer mailer
+	// Identities proves who signs in. Nil: nobody can.
+	Identities identities
+	// SignIns is what a proven identity gives.
+	SignIns SignInRules
 	// Stopping is closed when the process is about to end: whoever waits is
 	// told how things stand, instead of holding up the stop. Nil: never.
 	Stopping <-chan struct{}
@@ -58,11 +71,17 @@ type tester interface {
 	TestUpstream(context.Context, *gatehouse.Upstream) gatehouse.UpstreamReport
 }
 
+// mailer hands a letter to a mail server: plain text, one receiver.
+type mailer interface {
+	Send(ctx context.Context, to, subject, text string) error
+}
+
 // Service holds what all callers share. It is safe for concurrent use.
 type Service struct {
 	Config
 	twins   twins
 	useless useless
+	ended   ended
 }
 
 // New makes a Service.
@@ -73,7 +92,8 @@ func New(c Config) *Service {
 	if c.SpokenEndpoints == nil {
 		c.SpokenEndpoints = gatehouse.Endpoints
 	}
-	return &Service{Config: c, twins: twins{running: map[string]bool{}}, useless: useless{last: map[gatehouse.ID]time.Time{}}}
+	return &Service{Config: c, twins: twins{running: map[string]bool{}}, useless: useless{last: map[gatehouse.ID]time.Time{}},
+		ended: ended{before: map[gatehouse.ID]int64{}}}
 }
 
 // As returns the management plane as the principal of one call sees it.
@@ -104,6 +124,14 @@ var (
 	_ gatehouse.JoinTokens     = (*Caller)(nil)
 	_ gatehouse.Importer       = (*Caller)(nil)
 	_ gatehouse.Discovery      = (*Caller)(nil)
+	_ gatehouse.Money          = (*Caller)(nil)
+	_ gatehouse.Invoices       = (*Caller)(nil)
+	_ gatehouse.Treasury       = (*Caller)(nil)
+	_ gatehouse.Ledger         = (*Caller)(nil)
+	_ gatehouse.Budgets        = (*Caller)(nil)
+	_ gatehouse.AlertHooks     = (*Caller)(nil)
+	_ gatehouse.Members        = (*Caller)(nil)
+	_ gatehouse.SignIns        = (*Caller)(nil)
 )
 
 // twins are the Idempotency-Keys whose first request still runs. They are

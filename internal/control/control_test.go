@@ -13,6 +13,7 @@ import (
 	"gatehouse"
 	"gatehouse/internal/control"
 	"gatehouse/internal/control/managementtest"
+	"gatehouse/internal/payment"
 	"gatehouse/internal/secret"
 	"gatehouse/internal/store"
 	"gatehouse/internal/store/sqlite"
@@ -85,7 +86,7 @@ func openOn(t testing.TB, engine func(testing.TB, sqlstore.Options) store.Store)
 	h := &house{clock: &clock{now: time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)}, log: &bytes.Buffer{}}
 	logger := slog.New(slog.NewTextHandler(h.log, nil))
 	h.store = &interposed{Store: engine(t, sqlstore.Options{Guard: keys, Now: h.clock.Now, Logger: logger})}
-	h.Service = control.New(control.Config{Store: h.store, Now: h.clock.Now, Sealer: keys, Logger: logger})
+	h.Service = control.New(control.Config{Store: h.store, Now: h.clock.Now, Sealer: keys, Logger: logger, Processor: payment.Manual{}})
 	first, made, err := h.Bootstrap(t.Context(), nil)
 	if err != nil || !made {
 		t.Fatalf("bootstrap: %v %v", made, err)
@@ -121,6 +122,12 @@ var all = gatehouse.ACL{"api-key:model:*", "api-key:endpoint:*"}
 
 func TestManagementContracts(t *testing.T) {
 	managementtest.Run(t, func(t *testing.T) managementtest.Installation {
+		return installation(open(t))
+	})
+}
+
+func TestMoneyContracts(t *testing.T) {
+	managementtest.RunMoney(t, func(t *testing.T) managementtest.Installation {
 		return installation(open(t))
 	})
 }

@@ -114,8 +114,16 @@ func (c *Caller) ListKeys(ctx context.Context, q gatehouse.KeyQuery) ([]*gatehou
 	if err := bad.Err(); err != nil {
 		return nil, "", first(err, c.Authorize(ctx, gatehouse.ListApiKeys))
 	}
-	page, err := read(ctx, c, query[listed[*gatehouse.Key]]{
+	list := read[listed[*gatehouse.Key]]
+	if q.LastUse {
+		list = survey[listed[*gatehouse.Key]] // one look-up a key
+	}
+	page, err := list(ctx, c, query[listed[*gatehouse.Key]]{
 		op: gatehouse.ListApiKeys, act: gatehouse.Act{Action: "api_key.listed", Kind: gatehouse.KindKey, TeamID: q.TeamID},
+		check: func(v store.View, who *principal) error {
+			_, err := liveTeam(v, who, who.home(q.TeamID))
+			return err
+		},
 		run: func(v store.View, who *principal) (out listed[*gatehouse.Key], err error) {
 			team, err := liveTeam(v, who, who.home(q.TeamID))
 			if err != nil {
@@ -134,6 +142,11 @@ func (c *Caller) ListKeys(ctx context.Context, q gatehouse.KeyQuery) ([]*gatehou
 			}
 			for i, k := range keys {
 				keys[i] = shown(k)
+				if q.LastUse {
+					if keys[i], err = used(v, k); err != nil {
+						return out, err
+					}
+				}
 			}
 			return cut(p, keys, func(k *gatehouse.Key) place { return place{Time: k.CreateTime, ID: k.ID.String()} })
 		},

@@ -50,7 +50,7 @@ func freshManager(n gatehouse.NewManagementKey, id gatehouse.ID, who *principal)
 	now := utc(who.now)
 	k := &gatehouse.ManagementKey{
 		ID: id, Scope: n.Scope, TeamID: who.home(n.TeamID), UserID: n.UserID, MakerID: who.ID, Name: n.Name,
-		ACL: slices.Clone(n.ACL), Grant: n.Grant, IPRanges: n.IPRanges, CreateTime: now, ModifyTime: now, ExpireTime: n.ExpireTime,
+		ACL: who.spelled(n.ACL), Grant: n.Grant, IPRanges: n.IPRanges, CreateTime: now, ModifyTime: now, ExpireTime: n.ExpireTime,
 	}
 	if k.Scope == "" {
 		k.Scope = gatehouse.ScopeTeam
@@ -103,8 +103,14 @@ func granted(v store.View, asked *gatehouse.Grant, bad *gatehouse.Violations) (*
 	atLeastOne(bad, "grant.maxQps", g.MaxQPS)
 	atLeastOne(bad, "grant.maxQpm", g.MaxQPM)
 	atLeastOne(bad, "grant.maxTpm", g.MaxTPM)
+	if g.MaxBudget != nil && (*g.MaxBudget < 1 || *g.MaxBudget > gatehouse.MaxBudgetAmount) {
+		bad.Addf("grant.maxBudget", "must be more than nothing and at most %s, or null for no maximum", gatehouse.MaxBudgetAmount)
+	}
 	if g.MaxTPM != nil && *g.MaxTPM > gatehouse.MaxTPM {
 		bad.Addf("grant.maxTpm", "must be at most %d", int64(gatehouse.MaxTPM))
+	}
+	if b := g.MaxBudget; b != nil && (*b <= 0 || *b > gatehouse.MaxBudgetAmount) {
+		bad.Addf("grant.maxBudgetCents", "must be more than 0 and at most %s", gatehouse.MaxBudgetAmount)
 	}
 	return &g, nil
 }
@@ -128,7 +134,9 @@ func fits(k *gatehouse.ManagementKey, who *principal) error {
 	if k.UserID != who.UserID && !who.mayActFor() {
 		bad.Addf("ownerUserId", "must be your own user: another's takes %s or %s", gatehouse.ScopeOrganization, gatehouse.ScopeFor(gatehouse.CreateUser))
 	}
-	if excess := gatehouse.ManagementACLWithin(k.ACL, who.ACL); excess != "" {
+	if k.Personal && k.UserID != who.UserID {
+		bad.Addf("id", "is a person's own: only they may rotate it")
+	} else if excess := who.lacks(k); excess != "" {
 		bad.Addf("acls", "%q is beyond your own", short(excess))
 	}
 	who.Grant.Covers(k.Grant, &bad)

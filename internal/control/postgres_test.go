@@ -40,3 +40,9 @@ func TestManagementContractsOnPostgreSQL(t *testing.T) {
 		return installation(openOn(t, openPostgres))
 	})
 }
+
+func TestMoneyContractsOnPostgreSQL(t *testing.T) {
+	managementtest.RunMoney(t, func(t *testing.T) managementtest.Installation {
+		return installation(openOn(t, openPostgres))
+	})
+}

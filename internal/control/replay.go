@@ -39,11 +39,12 @@ type kept struct {
 	Body     []byte             `json:"body"`
 }
 
-// shownOnce is the JSON of an answer beside its token, which has no JSON of its
-// own.
+// shownOnce is the JSON of an answer beside its token or secret, which have no
+// JSON of their own.
 type shownOnce struct {
-	Value json.RawMessage `json:"value"`
-	Token string          `json:"token,omitempty"`
+	Value  json.RawMessage `json:"value"`
+	Token  string          `json:"token,omitempty"`
+	Secret string          `json:"secret,omitempty"`
 }
 
 // newReplay takes the caller's Idempotency-Key for the length of the call. The
@@ -132,6 +133,9 @@ func (r *replay) seal(out any) ([]byte, error) {
 	if t := tokenIn(out); t != nil {
 		once.Token = t.Reveal()
 	}
+	if h, ok := out.(**gatehouse.AlertHook); ok {
+		once.Secret = (*h).Secret
+	}
 	plain, err := json.Marshal(once)
 	if err != nil || !r.secret {
 		return plain, err
@@ -155,6 +159,9 @@ func (r *replay) open(body []byte, out any) (err error) {
 	if err := json.Unmarshal(once.Value, out); err != nil {
 		return fmt.Errorf("kept answer: %w", err)
 	}
+	if h, ok := out.(**gatehouse.AlertHook); ok {
+		(*h).Secret = once.Secret
+	}
 	if t == nil || once.Token == "" {
 		return nil
 	}
@@ -174,6 +181,8 @@ func tokenIn(out any) *gatehouse.Token {
 		return &m.Token
 	case *gatehouse.MintedJoinToken:
 		return &m.Secret
+	case *gatehouse.MintedInvitation:
+		return &m.Token
 	}
 	return nil
 }
@@ -190,6 +199,8 @@ func withoutToken(out any) any {
 		return struct{ Key *gatehouse.ManagementKey }{m.Key}
 	case *gatehouse.MintedJoinToken:
 		return struct{ Token *gatehouse.JoinToken }{m.Token}
+	case *gatehouse.MintedInvitation: // its link holds the token, and is made of it
+		return struct{ Invitation *gatehouse.Invitation }{m.Invitation}
 	}
 	return out
 }

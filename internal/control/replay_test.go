@@ -177,3 +177,30 @@ func TestNoSecretIsInTheLogOrTheLeaves(t *testing.T) {
 		}
 	}
 }
+
+// A webhook's secret is shown again like a token, and a budget that was made is
+// not made twice, though neither had an id when it was asked for.
+func TestWhatMoneyIsWatchedByIsMadeOnce(t *testing.T) {
+	h := open(t)
+	var hooks []*gatehouse.AlertHook
+	var budgets []*gatehouse.Budget
+	for range 2 {
+		c, _ := h.idempotent(h.first.Token, "hook", "body")
+		hook, err := c.CreateAlertHook(t.Context(), gatehouse.AlertHook{URL: "https://example.com/hook"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, _ = h.idempotent(h.first.Token, "budget", "body")
+		b, err := c.PutBudget(t.Context(), gatehouse.ID{}, lunch(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		hooks, budgets = append(hooks, hook), append(budgets, b)
+	}
+	if hooks[0].ID != hooks[1].ID || hooks[0].Secret == "" || hooks[0].Secret != hooks[1].Secret {
+		t.Error("the replay shows another hook")
+	}
+	if budgets[0].ID != budgets[1].ID {
+		t.Error("the replay shows another budget")
+	}
+}

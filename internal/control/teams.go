@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"gatehouse"
 	"gatehouse/internal/store"
@@ -15,7 +16,11 @@ func (c *Caller) ListTeams(ctx context.Context, page gatehouse.Page) ([]*gatehou
 	out, err := read(ctx, c, query[listed[*gatehouse.Team]]{
 		op: gatehouse.ListTeams, act: gatehouse.Act{Action: "team.listed", Kind: gatehouse.KindTeam},
 		run: func(v store.View, who *principal) (out listed[*gatehouse.Team], err error) {
-			p, err := c.pager(gatehouse.ListTeams, gatehouse.ID{}, "", page)
+			var of gatehouse.ID // zero: all that there are
+			if who.Scope != gatehouse.ScopeOrganization {
+				of = who.TeamID
+			}
+			p, err := c.pager(gatehouse.ListTeams, of, "", page)
 			if err != nil {
 				return out, err
 			}
@@ -37,7 +42,9 @@ func (c *Caller) ListTeams(ctx context.Context, page gatehouse.Page) ([]*gatehou
 func (c *Caller) GetTeam(ctx context.Context, id gatehouse.ID) (*gatehouse.Team, error) {
 	return read(ctx, c, query[*gatehouse.Team]{
 		op: gatehouse.GetTeam, act: reading("team.read", gatehouse.KindTeam, id.String()),
-		run: func(v store.View, who *principal) (*gatehouse.Team, error) { return liveTeam(v, who, id) },
+		run: func(v store.View, who *principal) (*gatehouse.Team, error) {
+			return liveTeam(v, who, who.home(id))
+		},
 	})
 }
 
@@ -80,11 +87,21 @@ func (c *Caller) UpdateTeam(ctx context.Context, u gatehouse.TeamUpdate) (*gateh
 			if err := validateTeam(tx, before, &t, u); err != nil {
 				return nil, err
 			}
+			turned(before, &t, who.now)
 			act := done(gatehouse.UpdateTeam, "team.updated", t.ID, gatehouse.KindTeam, t.ID.String(), fmt.Sprintf("Team '%s' was updated", t.Name))
 			act.Details = teamChanges(before, &t)
 			return &t, tx.PutTeam(&t, act)
 		},
 	})
+}
+
+// turned notes when a team comes to pay, or to be only metered.
+func turned(before, t *gatehouse.Team, now time.Time) {
+	if before.Billing.Pays() == t.Billing.Pays() {
+		return
+	}
+	turns := append(slices.Clone(before.BillingTurns), utc(now))
+	t.BillingTurns = turns[max(0, len(turns)-gatehouse.MaxBillingTurns):]
 }
 
 // validateTeam checks what the update named, and gives back the default to a

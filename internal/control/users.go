@@ -92,6 +92,9 @@ func (c *Caller) UpdateUser(ctx context.Context, n gatehouse.UserUpdate) (*gateh
 			if err == nil {
 				err = c.matches(before.Revision)
 			}
+			if err == nil {
+				err = who.mayTouch(before) // an address is how a person is found who signs in
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -128,13 +131,21 @@ func validateUser(u *gatehouse.User) error {
 	var bad gatehouse.Violations
 	u.GivenName = optionalName("givenName", u.GivenName, &bad)
 	u.FamilyName = optionalName("familyName", u.FamilyName, &bad)
-	u.Email = strings.TrimSpace(u.Email)
-	if a, err := mail.ParseAddress(u.Email); u.Email != "" && (err != nil || a.Address != u.Email || len(u.Email) > maxEmail) {
-		bad.Addf("email", "is not an e-mail address")
+	if u.Email = strings.TrimSpace(u.Email); u.Email != "" {
+		u.Email = address("email", u.Email, &bad)
 	}
 	if img, err := url.Parse(u.ProfileImage); u.ProfileImage != "" &&
 		(err != nil || img.Host == "" || img.Scheme != "https" && img.Scheme != "http" || len(u.ProfileImage) > maxURL) {
 		bad.Addf("profileImage", "must be an http or https URL of at most %d bytes", maxURL)
 	}
 	return bad.Err()
+}
+
+// address is an e-mail address as it is stored: nothing but the address.
+func address(field, s string, bad *gatehouse.Violations) string {
+	s = strings.TrimSpace(s)
+	if a, err := mail.ParseAddress(s); err != nil || a.Address != s || len(s) > maxEmail {
+		bad.Addf(field, "is not an e-mail address")
+	}
+	return s
 }

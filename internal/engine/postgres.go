@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/user"
@@ -151,13 +152,34 @@ var shared = sync.OnceValues(func() (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := removeAtExit(dir); err != nil {
+		return nil, err
+	}
 	p, err := NewPostgres(dir)
 	if err != nil {
 		return nil, err
 	}
+	p.Settings = []string{"max_wal_size=256MB"} // a run would leave gigabytes
 	// It syncs as in production: stores refuse a server that does not.
 	return p, p.Start()
 })
+
+// removeAtExit removes the directory when this process has ended, however: a
+// test binary has no last act, and a killed one has none at all. The pipe that
+// another process waits on ends with this one.
+func removeAtExit(dir string) error {
+	cmd := exec.Command("sh", "-c", `cat; for i in 1 2 3 4 5; do sleep 1; rm -rf "$0" && exit; done`, dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	var err error
+	if lifeline, err = cmd.StdinPipe(); err != nil {
+		return err
+	}
+	return cmd.Start()
+}
+
+// lifeline is kept for as long as the process is there: the collector closes a
+// pipe that nobody holds.
+var lifeline io.Closer
 
 var databases struct {
 	sync.Mutex

@@ -54,6 +54,11 @@ func (c *call) admit() (*admitted, *refusal) {
 		return nil, refuse(llm.Invalid, "The query holds characters that must be escaped.")
 	}
 	a, no := c.judge()
+	// Windows take nothing back, money does: it comes first, and settling returns
+	// it when a limit refuses.
+	if no == nil {
+		no = c.pay(a)
+	}
 	if no == nil {
 		no = c.limit(a)
 	}

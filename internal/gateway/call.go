@@ -12,6 +12,7 @@ import (
 	"gatehouse/internal/limit"
 	"gatehouse/internal/llm"
 	"gatehouse/internal/meter"
+	"gatehouse/internal/purse"
 )
 
 // call is one request from its first line to its settlement. It is wiped then,
@@ -37,6 +38,7 @@ type call struct {
 
 	verdict  limit.Verdict
 	ticket   *limit.Ticket
+	money    *purse.Reservation // nil: it need not pay
 	entry    *meter.Entry
 	tap      *llm.Tap
 	scan     llm.Body
@@ -157,6 +159,7 @@ func (c *call) fail(no *refusal) {
 	if no.cause != nil {
 		c.detail = no.cause.Error()
 	}
+	c.tellRefuser(no)
 	if c.gone || c.status != 0 {
 		return
 	}

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"gatehouse/internal/reach"
 )
 
 // clientAddr is where a request comes from. X-Forwarded-For is believed only
@@ -16,7 +18,7 @@ func (g *Gateway) clientAddr(r *http.Request) netip.Addr {
 		return netip.Addr{}
 	}
 	addr := ap.Addr().Unmap().WithZone("")
-	if len(g.c.TrustedProxies) == 0 || !within(g.c.TrustedProxies, addr) {
+	if len(g.c.TrustedProxies) == 0 || !reach.Within(g.c.TrustedProxies, addr) {
 		return addr
 	}
 	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
@@ -26,7 +28,7 @@ func (g *Gateway) clientAddr(r *http.Request) netip.Addr {
 			return addr
 		}
 		addr = hop.Unmap().WithZone("")
-		if !within(g.c.TrustedProxies, addr) {
+		if !reach.Within(g.c.TrustedProxies, addr) {
 			return addr
 		}
 	}

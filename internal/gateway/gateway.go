@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +19,8 @@ import (
 	"gatehouse/internal/limit"
 	"gatehouse/internal/llm"
 	"gatehouse/internal/meter"
+	"gatehouse/internal/openapi"
+	"gatehouse/internal/purse"
 )
 
 // Config is what a gateway works with. Replica, Limits, Journal, Now and Logger
@@ -26,6 +29,9 @@ type Config struct {
 	Replica *feed.Replica
 	Limits  *limit.Limiter
 	Journal *meter.Journal
+	// Purse has the money of teams that can run out of it, and of budgets. Without
+	// one whoever must pay is told that nobody can tell.
+	Purse *purse.Purse
 	// Lookup finds an id that the journal does not remember: the store's copy.
 	// NotFound is no; any other error is 503, cannot tell. Nil finds none.
 	Lookup    func(ctx context.Context, id string) (meter.Object, error)
@@ -69,6 +75,7 @@ type Gateway struct {
 	pools    pools
 	leavers  leavers
 	date     clock
+	pages    func() *openapi.Pages // made when first asked for
 	stop     context.CancelFunc
 	finished chan struct{}
 }
@@ -96,6 +103,7 @@ func New(c Config) (*Gateway, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	g := &Gateway{c: c, epoch: c.Limits.Epoch(), links: newLinks(), stop: stop, finished: make(chan struct{}), metrics: m}
+	g.pages = sync.OnceValue(func() *openapi.Pages { return document(c.OpenAIErrors).Pages() })
 	g.pools.init()
 	g.leavers.init()
 	go g.sweep(ctx)
@@ -139,8 +147,8 @@ func (g *Gateway) sweep(ctx context.Context) {
 	}
 }
 
-// ServeHTTP answers every route of the data plane, and /healthz and /readyz
-// for whoever balances load.
+// ServeHTTP answers every route of the data plane, /healthz and /readyz for
+// whoever balances load, and what describes the routes.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/healthz":
@@ -148,6 +156,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case "/readyz":
 		g.ServeReady(w, r)
+		return
+	case openapi.JSONPath, openapi.PagePath:
+		g.pages().ServeHTTP(w, r)
 		return
 	}
 	c := g.open(w, r)

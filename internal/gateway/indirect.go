@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"gatehouse/internal/reach"
 )
 
 // indirect prepares the way through http.Transport, for what a connection made
@@ -34,8 +36,8 @@ func (l *link) indirect() error {
 		if err != nil || proxy.Host == "" {
 			return errors.New("the upstream's proxy is not a URL")
 		}
-		if forbiddenHost(l.name, up.AllowPrivate) {
-			return errForbidden
+		if reach.ForbiddenHost(l.name, up.AllowPrivate) {
+			return reach.ErrForbidden
 		}
 		t.Proxy = http.ProxyURL(proxy)
 		// The operator named the proxy, which usually stands on a private address;
@@ -155,7 +157,7 @@ var errTakenBack = errors.New("the request has ended, and its body with it")
 
 func dialFailed(err error) bool {
 	var op *net.OpError
-	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect") || errors.Is(err, errForbidden)
+	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect") || errors.Is(err, reach.ErrForbidden)
 }
 
 // errIdle is the timeout of the indirect way.

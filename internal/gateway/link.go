@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gatehouse"
+	"gatehouse/internal/reach"
 )
 
 const (
@@ -60,7 +61,7 @@ func newLink(up *gatehouse.Upstream) (*link, error) {
 		up: up, host: base.Host, name: base.Hostname(), addr: base.Host, scheme: base.Scheme, query: base.RawQuery,
 		prefix: strings.TrimRight(base.EscapedPath(), "/"),
 		header: orDefault(up.HeaderTimeout, defaultHeaderTimeout), idle: orDefault(up.IdleTimeout, defaultIdleTimeout),
-		dialer: net.Dialer{Timeout: dialTimeout, Control: guard(up.AllowPrivate)},
+		dialer: net.Dialer{Timeout: dialTimeout, Control: reach.Guard(up.AllowPrivate)},
 	}
 	if base.Port() == "" {
 		l.addr = net.JoinHostPort(base.Hostname(), map[string]string{"http": "80", "https": "443"}[base.Scheme])

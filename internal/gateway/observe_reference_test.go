@@ -16,6 +16,7 @@ import (
 
 	"gatehouse"
 	"gatehouse/internal/meter"
+	"gatehouse/internal/purse"
 )
 
 // rows are the cells of a page's table rows, where the first is one code word.
@@ -54,6 +55,7 @@ func TestTheMetricsPageIsWhatIsRegistered(t *testing.T) {
 	}
 	defer journal.Close()
 	reg.MustRegister(meter.Metrics(journal, meter.NewShipper(journal, nil, meter.ShipperOptions{})))
+	reg.MustRegister(purse.Metrics(purse.New(purse.Config{Now: time.Now})))
 	families, err := reg.Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -24,6 +24,9 @@ func (c *call) settle() {
 	latency := now.Sub(c.start)
 	raw, tier := c.count()
 	c.ticket.Settle(now.Sub(c.g.epoch), c.usage.Tokens())
+	if c.money != nil {
+		c.money.Settle(c.cost(tier))
+	}
 	if c.entry != nil {
 		c.closeEntry(now, latency, raw, tier)
 	}

@@ -3,6 +3,8 @@ package limit
 import (
 	"math"
 	"time"
+
+	"gatehouse"
 )
 
 // The rhythm of a holder.
@@ -18,7 +20,9 @@ const (
 	renewEvery = Life / 3
 	// shortEvery is how often a holder that needs more asks again.
 	shortEvery = time.Second
-	// quiet is after how long without requests a share is given back.
+	// quiet is after how long without requests a share is given back. What is used
+	// less than twice in that time is asked for one by one: a share would cost two
+	// messages for each request and never admit one.
 	quiet = 3 * time.Second
 )
 
@@ -31,13 +35,17 @@ type hold struct {
 	lease    [kinds]int64
 	until    time.Duration
 	free     [kinds]int64  // what the authority had left at the last reply
-	asked    time.Duration // when last sent
+	seq      uint64        // of the newest request that names it; 0 for none yet
+	asked    time.Duration // when that was sent
 	answered bool
 	short    [kinds]bool // more could have been used since asked
 	tries    int64       // since asked
 	tried    time.Duration
+	busy     bool          // the last request came within quiet of the one before
+	lacking  bool          // the last request found no share, and has not been taken either
+	shared   bool          // at the last reply nothing was granted: others use it too
 	rate     float64       // requests per second, smoothed
-	since    time.Duration // when first asked
+	since    time.Duration // of the first request that counts for rate
 	weight   int64
 
 	roster *roster // base was computed for
@@ -53,10 +61,23 @@ type hold struct {
 	posted   int64
 }
 
-// see notes a request and what its limits are now.
-func (h *hold) see(now time.Duration, r *Request, with *roster) {
+// newHold is of a subject that was last asked for at tried.
+func newHold(id gatehouse.ID, tried time.Duration) *hold {
+	return &hold{subject: Subject{ID: id}, tried: tried, since: tried, listed: true}
+}
+
+// try counts a request.
+func (h *hold) try(now time.Duration) {
+	h.busy = now-h.tried < quiet
+	if !h.busy && h.seq == 0 {
+		h.since, h.tries = now, 0
+	}
 	h.tries++
 	h.tried = max(h.tried, now)
+}
+
+// see notes what a request's limits are now.
+func (h *hold) see(r *Request, with *roster) {
 	if h.roster == with && h.subject.Limits == r.Limits && h.subject.Revision == r.Revision {
 		return
 	}
@@ -125,21 +146,25 @@ func (h *hold) due(now time.Duration) bool {
 		return false
 	case now-h.tried >= quiet:
 		return now < h.until && h.lease != [kinds]int64{}
-	case h.asked == 0 || now >= h.until:
-		return since >= tick || h.asked == 0
+	case !h.busy && !h.lacking && !h.shared:
+		return false // used too rarely for a share
+	case h.seq == 0:
+		return true
+	case now >= h.until:
+		return since >= tick
 	case !h.answered || h.short[perSecond] || h.short[perMinute]:
 		return since >= shortEvery
 	}
 	return since >= renewEvery
 }
 
-// demand says what the subject needs and starts counting anew. Windows are
-// advanced.
-func (h *hold) demand(now time.Duration, e *entry) Demand {
+// demand says in the request seq what the subject needs and starts counting
+// anew. Windows are advanced.
+func (h *hold) demand(now time.Duration, e *entry, seq uint64) Demand {
 	var held, used, want [kinds]int64
 	idle := now-h.tried >= quiet
 	if idle {
-		h.lease = [kinds]int64{} // given back: from here on it must not be used
+		h.lease, h.until = [kinds]int64{}, now // given back: from here on it must not be used
 	}
 	for k := range kinds {
 		limit := limitOf(h.subject.Limits, k)
@@ -151,15 +176,19 @@ func (h *hold) demand(now time.Duration, e *entry) Demand {
 		used[k] = max(sum-h.baseAt(now, k), 0)
 		switch {
 		case idle:
-		case h.short[k]:
+		case h.short[k] && held[k] > 0:
 			want[k] = limit
-		default:
+		case held[k] > 0:
 			want[k] = min(2*sum+2, limit)
+		default:
+			// Not the whole at once: of what is left, requests take one by one until the
+			// reply is here.
+			want[k] = min(2*sum+2+h.tries, limit)
 		}
 		h.short[k] = false
 	}
 	h.weigh(now)
-	h.asked, h.answered = max(now, 1), false
+	h.seq, h.asked, h.answered, h.lacking = seq, now, false, false
 	return Demand{Subject: h.subject, Held: rates(held), Used: rates(used), Want: rates(want), Weight: h.weight}
 }
 
@@ -168,8 +197,8 @@ func (h *hold) demand(now time.Duration, e *entry) Demand {
 // from one holder to another is idle for a whole window on its way.
 func (h *hold) weigh(now time.Duration) {
 	passed := max(now-h.asked, tick).Seconds()
-	if h.asked == 0 {
-		passed, h.since = tick.Seconds(), now
+	if h.seq == 0 {
+		passed = max(now-h.since, tick).Seconds()
 		h.rate = float64(h.tries) / passed
 	}
 	over := min(max((now-h.since).Seconds()/2, 1), 30)
@@ -181,9 +210,13 @@ func (h *hold) weigh(now time.Duration) {
 }
 
 // grant takes a share. Its life began when the request for it was sent.
-func (h *hold) grant(now, sent time.Duration, s Share) {
+func (h *hold) grant(now time.Duration, s Share) {
 	h.lease, h.free, h.answered = s.Rates.kinds(), s.Free.kinds(), true
-	h.until = sent + Life
+	h.until = h.asked + Life
+	h.shared = false
+	for k := range kinds {
+		h.shared = h.shared || limitOf(h.subject.Limits, k) > 0 && h.lease[k] == 0
+	}
 	if planted("receive") {
 		h.until = now + Life
 	}

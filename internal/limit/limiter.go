@@ -30,17 +30,28 @@ type Limiter struct {
 	epoch  time.Time
 	alone  *Table                 // also the holder's, once there is one
 	holder atomic.Pointer[Holder] // nil while alone
-	rtt    atomic.Int64           // of takes, smoothed, in nanoseconds
-	down   atomic.Int64           // no takes before this time: the authority does not answer
+	pace   pace                   // of takes
 	failed atomic.Uint64
+	// Times of this limiter's clock, in nanoseconds.
+	heard  atomic.Int64 // when the authority last answered
+	silent atomic.Int64 // when the first call was sent since which nothing was heard; 0 for none
+	missed atomic.Int64 // when a call was last not answered, and nothing heard meanwhile
+	noTake atomic.Int64 // no takes before this time: the authority does not answer
+	noTell atomic.Int64 // the same of exchanges that a request would wait for
 
-	counting sync.Mutex // one exchange at a time
+	counting sync.Mutex    // one exchange at a time
+	lanes    chan struct{} // has one of each renewal under way
+	renewals sync.WaitGroup
 }
+
+// lanes is how many renewals are under way at once: where the way is long, one
+// after the other would not do for many keys.
+const lanes = 2
 
 // New returns a limiter. With an authority, Run must run beside it.
 func New(c Config) *Limiter {
-	l := &Limiter{c: c, epoch: c.Now(), alone: NewTable()}
-	l.rtt.Store(int64(MaxGuard / 5))
+	l := &Limiter{c: c, epoch: c.Now(), alone: NewTable(), lanes: make(chan struct{}, lanes)}
+	l.pace.slowest = MaxGuard / 2
 	if c.Authority != nil && !c.Alone {
 		l.Share()
 	}
@@ -79,8 +90,8 @@ func (l *Limiter) Shared() bool { return l.holder.Load() != nil }
 // Reached reports that the authority has not failed lately. Who asks it nothing
 // cannot tell.
 func (l *Limiter) Reached() bool {
-	down := time.Duration(l.down.Load())
-	return down == 0 || l.elapsed() > down+lately
+	missed := time.Duration(l.missed.Load())
+	return missed == 0 || l.elapsed() > missed+lately
 }
 
 // lately is for how long a failure of the authority shows.
@@ -120,8 +131,8 @@ func (l *Limiter) shared(ctx context.Context, r Request) (Verdict, *Ticket, erro
 func (l *Limiter) informed(ctx context.Context, r *Request) Outcome {
 	l.counting.Lock()
 	out := l.holder.Load().Admit(l.elapsed, r, 0, false)
-	if out.Stale && l.elapsed() >= time.Duration(l.down.Load()) {
-		l.exchange(ctx)
+	if out.Stale && l.elapsed() >= time.Duration(l.noTell.Load()) {
+		l.exchange(context.WithoutCancel(ctx)) // for all that wait, also if this client leaves
 		out = l.holder.Load().Admit(l.elapsed, r, 0, false)
 	}
 	l.counting.Unlock()
@@ -134,10 +145,10 @@ func (l *Limiter) informed(ctx context.Context, r *Request) Outcome {
 // take asks the authority for this one request.
 func (l *Limiter) take(ctx context.Context, r *Request, refused Outcome) Outcome {
 	sent := l.elapsed()
-	if sent < time.Duration(l.down.Load()) {
+	if sent < time.Duration(l.noTake.Load()) {
 		return refused
 	}
-	guard := min(max(4*time.Duration(l.rtt.Load()), 10*time.Millisecond), MaxGuard)
+	guard := l.pace.guard(sent)
 	ask := TakeRequest{Gateway: l.c.Gateway, Holder: l.holder.Load().id, Guard: guard, Cost: 1}
 	var place []int
 	for i, s := range append([]Subject{{ID: r.Key, Limits: r.Limits, Revision: r.Revision}}, r.More...) {
@@ -145,16 +156,22 @@ func (l *Limiter) take(ctx context.Context, r *Request, refused Outcome) Outcome
 			ask.Subjects, place = append(ask.Subjects, s), append(place, i)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, guard)
+	within, cancel := context.WithTimeout(ctx, guard)
 	defer cancel()
-	reply, err := l.c.Authority.Take(ctx, ask)
-	took := l.elapsed() - sent
+	reply, err := l.c.Authority.Take(within, ask)
+	now := l.elapsed()
+	took := now - sent
 	if err != nil {
-		l.fail(ctx)
-		l.slower()
+		if ctx.Err() == nil { // else it is the client who is gone
+			l.pace.note(now, took)
+			if l.fail(sent) {
+				l.noTake.Store(int64(now + tick))
+			}
+		}
 		return refused
 	}
-	l.rtt.Store((7*l.rtt.Load() + int64(took)) / 8)
+	l.pace.note(now, took)
+	l.answered(now)
 	switch {
 	case !reply.OK:
 		refused.Unavailable = !reply.Full
@@ -173,14 +190,23 @@ func (l *Limiter) take(ctx context.Context, r *Request, refused Outcome) Outcome
 	return l.holder.Load().Admit(l.elapsed, r, refused.Take, true)
 }
 
-// slower widens the guard after a take that did not come back in time.
-func (l *Limiter) slower() { l.rtt.Store(min(2*l.rtt.Load(), int64(MaxGuard/2))) }
+func (l *Limiter) answered(now time.Duration) {
+	l.heard.Store(int64(now))
+	l.silent.Store(0)
+}
 
-// fail remembers that the authority does not answer, so that requests do not
-// each wait for it.
-func (l *Limiter) fail(context.Context) {
+// fail remembers that a call was not answered, and reports whether the authority
+// is away: it has been silent to all for as long as a request may wait. One call
+// that is late while others are answered says nothing of the next.
+func (l *Limiter) fail(sent time.Duration) (away bool) {
 	l.failed.Add(1)
-	l.down.Store(int64(l.elapsed() + tick))
+	if heard := l.heard.Load(); heard > 0 && heard >= int64(sent) {
+		return false
+	}
+	now := l.elapsed()
+	l.silent.CompareAndSwap(0, max(int64(sent), 1))
+	l.missed.Store(int64(now))
+	return now-time.Duration(l.silent.Load()) >= MaxGuard
 }
 
 // Run renews shares and exchanges counts until ctx ends. The two do not wait
@@ -195,10 +221,8 @@ func (l *Limiter) Run(ctx context.Context) error {
 			l.exchange(ctx)
 		})
 	}()
-	l.every(ctx, func() {
-		l.members()
-		l.renew(ctx)
-	})
+	l.every(ctx, func() { l.renew(ctx) })
+	l.renewals.Wait()
 	<-done
 	return ctx.Err()
 }
@@ -222,23 +246,54 @@ func (l *Limiter) members() {
 	}
 }
 
+// renew sends all demands that are due, a batch in each lane that is free, until
+// one fails or a lane is not free for a tick: the others are due again then.
 func (l *Limiter) renew(ctx context.Context) {
-	h := l.holder.Load()
-	if h == nil {
-		return
+	var failed atomic.Bool
+	for !failed.Load() {
+		l.members()
+		h := l.holder.Load()
+		if h == nil {
+			return
+		}
+		select {
+		case l.lanes <- struct{}{}:
+		case <-time.After(tick):
+			return
+		}
+		r, ok := h.Demands(l.elapsed())
+		if !ok {
+			<-l.lanes
+			return
+		}
+		l.renewals.Go(func() {
+			if !l.lease(ctx, h, r) {
+				failed.Store(true)
+			}
+			<-l.lanes
+		})
 	}
-	r, ok := h.Demands(l.elapsed())
-	if !ok {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+}
+
+// renewTime is how long a renewal may take. It leaves two more tries before a
+// share ends.
+const renewTime = 2 * time.Second
+
+// lease sends one batch and reports whether it was answered. Its failure harms
+// the subjects that it names and closes nothing: takes find out for themselves.
+func (l *Limiter) lease(ctx context.Context, h *Holder, r LeaseRequest) bool {
+	sent := l.elapsed()
+	ctx, cancel := context.WithTimeout(ctx, renewTime)
 	defer cancel()
 	reply, err := l.c.Authority.Lease(ctx, r)
 	if err != nil {
-		l.fail(ctx)
-		return
+		l.fail(sent)
+		return false
 	}
-	h.Leased(l.elapsed(), reply)
+	now := l.elapsed()
+	l.answered(now)
+	h.Leased(now, r, reply)
+	return true
 }
 
 // exchange posts and asks once. The caller holds counting.
@@ -247,7 +302,8 @@ func (l *Limiter) exchange(ctx context.Context) {
 	if h == nil {
 		return
 	}
-	r, ok := h.Counts(l.elapsed())
+	sent := l.elapsed()
+	r, ok := h.Counts(sent)
 	if !ok {
 		return
 	}
@@ -255,10 +311,13 @@ func (l *Limiter) exchange(ctx context.Context) {
 	defer cancel()
 	reply, err := l.c.Authority.Exchange(ctx, r)
 	if err != nil {
-		l.fail(ctx)
+		l.fail(sent)
+		l.noTell.Store(int64(l.elapsed() + tick))
 		return
 	}
-	h.Counted(l.elapsed(), reply)
+	now := l.elapsed()
+	l.answered(now)
+	h.Counted(now, reply)
 }
 
 func (l *Limiter) elapsed() time.Duration { return l.c.Now().Sub(l.epoch) }

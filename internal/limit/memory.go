@@ -24,6 +24,16 @@ func NewMemory(now func() time.Time) *Memory {
 	return &Memory{book: NewBook(rand.Uint64(), 0), now: now, start: now()}
 }
 
+// NewFirstMemory returns an authority that grants from now on: there is nothing
+// to wait for. It is only for who knows that no gateway was ever part of this
+// installation, and that nobody else is its authority; what anything admitted
+// in the last 71.5 seconds would be admitted again.
+func NewFirstMemory(now func() time.Time) *Memory {
+	m := NewMemory(now)
+	m.book.since = -(Life + Margin + remembered(perMinute))
+	return m
+}
+
 // Lease implements [Authority].
 func (m *Memory) Lease(_ context.Context, r LeaseRequest) (LeaseReply, error) {
 	if err := r.Check(); err != nil {

@@ -24,6 +24,8 @@ type Request struct {
 	// Reserve holds Estimate against the limit until settlement, and refuses
 	// when it does not fit.
 	Reserve bool
+
+	counted bool // as a request: asking again for the same one is none
 }
 
 // MaxMore bounds Request.More.
@@ -120,7 +122,7 @@ func (t *Table) share() {
 		s.shared = true
 		for _, e := range s.all {
 			if e.hold == nil { // else the holder was here first
-				e.hold = &hold{subject: Subject{ID: e.key}, listed: true, tried: e.used}
+				e.hold = newHold(e.key, e.used)
 				s.held = append(s.held, e)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 	"unicode/utf8"
 
 	"gatehouse"
@@ -186,6 +187,27 @@ func LimitText(team, model, limit string, actual, most int64) string {
 	}
 	return fmt.Sprintf("Too many requests for team %s and model %s. Your API key's rate limit (%s) is - %s (actual/limit): %d/%d.",
 		team, clip(model), limit, unit, actual, most)
+}
+
+// NoCreditText says that a team never had any credit.
+const NoCreditText = "Your newly created team doesn't have any credits or licenses yet. " +
+	"You can purchase those from the administrator of this gateway."
+
+// CreditText says that a team's money is used up.
+func CreditText(team string) string {
+	return "Your team " + team + " has either used all available credits or reached its monthly spending limit. " +
+		"To continue making API requests, please purchase more credits or raise your spending limit."
+}
+
+// BudgetText says which budget is used up, and until when.
+func BudgetText(b *gatehouse.Budget, until time.Time) string {
+	period := "for this " + string(b.Period)
+	again := " It begins anew at " + until.UTC().Format(time.RFC3339) + "."
+	if until.IsZero() {
+		period, again = "in all", ""
+	}
+	return "The budget " + clip(b.Name) + " (" + string(b.Subject) + "), " + b.Amount.String() + " " + period +
+		", has too little left for this request." + again + " Please ask the administrator of this gateway to raise it."
 }
 
 const hexDigits = "0123456789abcdef"

@@ -10,7 +10,7 @@ import (
 
 // column is a parsed UsageValue.
 type column struct {
-	name string // usd, tokens, billing_items, num_units
+	name string // usd, ticks, tokens, input_tokens, output_tokens, billing_items, num_units
 	agg  string
 }
 
@@ -22,15 +22,23 @@ var percentiles = map[string]float64{"P50": 0.50, "P90": 0.90, "P99": 0.99, "P99
 // where the item has no such value: images have no tokens.
 func (c *column) value(it *item) (v int64, ok bool) {
 	switch c.name {
-	case "usd":
+	case "usd", "ticks":
 		return int64(it.cost), true
 	case "tokens":
 		return it.tokens, it.whole || it.unit.IsToken()
+	case inputTokens, outputTokens:
+		return it.tokens, it.unit.IsToken() && (c.name == outputTokens) == it.unit.IsCompletion()
 	case "billing_items":
 		return it.items, true
 	}
 	return it.units, true
 }
+
+// The halves of tokens. Rollups know them by unit.
+const (
+	inputTokens  = "input_tokens"
+	outputTokens = "output_tokens"
+)
 
 // additive reports whether rollups suffice: sums add up, and averages where the
 // number of items is known. perUnit says that unit types are told apart, of

@@ -114,7 +114,9 @@ func (p *plan) parseColumns() error {
 	for _, v := range p.q.Values {
 		c := column{v.Name, v.Aggregation}
 		switch c.name {
-		case "usd", "tokens", "billing_items", "num_units":
+		case "usd", "ticks", "tokens", "billing_items", "num_units":
+		case inputTokens, outputTokens:
+			p.perUnit = true
 		case "count":
 			c.name = "billing_items"
 		default:
@@ -137,7 +139,7 @@ func (p *plan) parseColumns() error {
 
 func (p *plan) parseGroups() error {
 	for _, name := range p.q.GroupBy {
-		dims, ok := groupFields[name]
+		dims, ok := grouped(name)
 		if !ok {
 			return gatehouse.Errorf(gatehouse.InvalidArgument, "%s Unknown field %q", refusal, clipText(name))
 		}
@@ -147,8 +149,16 @@ func (p *plan) parseGroups() error {
 		p.groupBy = append(p.groupBy, field(name))
 		p.need(dims...)
 		p.perUnit = p.perUnit || field(name) == fieldUnitType
+		p.raw(field(name))
 	}
 	return nil
+}
+
+// raw notes that rollups cannot tell the field.
+func (p *plan) raw(f field) {
+	if p.rows == "" && f.raw() {
+		p.rows = string(f)
+	}
 }
 
 func (p *plan) need(dims ...store.Dimension) {
@@ -175,6 +185,7 @@ func (p *plan) parseFilters() error {
 		for _, term := range f {
 			for _, c := range term {
 				p.need(groupFields[string(c.field)]...)
+				p.raw(c.field)
 				p.perUnit = p.perUnit || c.field == fieldUnitType
 				if c.field.numeric() {
 					p.perUnit, p.rows = true, "a filter on "+string(c.field)
@@ -291,7 +302,7 @@ func (p *plan) mostGroups() int { return max(min(MaxGroups, maxPoints/len(p.star
 // sum decides, so that the cells of the others are never made. One more than is
 // shown is asked for: it is how the answer knows that some were cut.
 func (p *plan) most() (int, store.Measure) {
-	rank := map[string]store.Measure{"usd": store.RankTicks, "tokens": store.RankTokens,
+	rank := map[string]store.Measure{"usd": store.RankTicks, "ticks": store.RankTicks, "tokens": store.RankTokens,
 		"num_units": store.RankAmount, "billing_items": store.RankItems}[p.columns[0].name]
 	if p.columns[0].agg == "COUNT" {
 		rank = store.RankItems
@@ -327,7 +338,7 @@ func (a Analysis) scanRows(v AnalysisView, s store.UsageScan, p *plan, t *table,
 	s.GroupBy = nil
 	return v.UsageRows(s, func(r *gatehouse.UsageRecord) error {
 		it := item{at: r.Start, key: r.KeyID.String(), model: r.Model, endpoint: r.Endpoint,
-			cluster: r.Cluster, ip: r.ClientIP, user: r.UserID.String()}
+			cluster: r.Cluster, ip: r.ClientIP, user: r.UserID.String(), endUser: r.EndUser, tags: r.Tags}
 		return it.each(&r.Usage, &r.Costs, func(it *item) error { return p.take(t, it) })
 	})
 }

@@ -235,3 +235,34 @@ func TestWeeksStartOnMondayAndMonthsOnTheFirst(t *testing.T) {
 }
 
 var _ AnalysisView = (store.View)(nil)
+
+func TestTagsAndEndUsersAreToldApart(t *testing.T) {
+	day := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	v := &rowsView{}
+	for i, tags := range []map[string]string{{"env": "prod"}, {"env": "dev"}, {"env": "prod"}, nil} {
+		r := gatehouse.UsageRecord{TeamID: fixedID(5), Start: day.Add(time.Duration(i) * time.Hour), Tags: tags, EndUser: "u" + strings.Repeat("1", i)}
+		r.Usage[gatehouse.PromptText], r.Costs[gatehouse.PromptText] = 10, 7
+		v.rows = append(v.rows, r)
+	}
+	ask := func(group, filter string) map[string]float64 {
+		q := gatehouse.UsageQuery{Start: day, End: day.AddDate(0, 0, 1), Unit: gatehouse.UnitNone, Values: sumOf("ticks"), GroupBy: []string{group}}
+		if filter != "" {
+			q.Filters = []string{filter}
+		}
+		a, err := (Analysis{}).Analyze(v, fixedID(5), q, day)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := map[string]float64{}
+		for _, s := range a.Series {
+			out[s.Group[0]] = s.Points[0].Values[0]
+		}
+		return out
+	}
+	if diff := cmp.Diff(map[string]float64{"prod": 14, "dev": 7, "": 7}, ask("tag.env", "")); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[string]float64{"u": 7, "u11": 7}, ask("end_user", "tag.env:prod")); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -26,7 +26,7 @@ func floor(t time.Time, unit gatehouse.TimeUnit, zone *time.Location) time.Time 
 		return u
 	}
 	y, m, d := date(t, unit, 0)
-	return dayStart(y, m, d, zone)
+	return gatehouse.DayStart(y, m, d, zone)
 }
 
 // next is the start of the bucket after the one that starts at t.
@@ -41,7 +41,7 @@ func next(t time.Time, unit gatehouse.TimeUnit, zone *time.Location) time.Time {
 	}
 	for i := 1; ; i++ { // a date that a zone skipped starts when the next one does
 		y, m, d := date(t, unit, i)
-		if u := dayStart(y, m, d, zone); u.After(t) {
+		if u := gatehouse.DayStart(y, m, d, zone); u.After(t) {
 			return u
 		}
 	}
@@ -84,28 +84,6 @@ func truncate(t time.Time, w time.Duration) time.Time {
 		cut += secs
 	}
 	return time.Unix(local-cut-int64(off), 0).In(t.Location())
-}
-
-// dayStart is the first instant of a local date. time.Date does not say which
-// instant it returns where midnight is skipped or comes twice, so this walks
-// the periods of constant offset around it: in each there is one instant that
-// would be midnight; it either lies inside, or before (the clock jumped over
-// midnight at the period's start), or behind.
-func dayStart(y int, m time.Month, d int, zone *time.Location) time.Time {
-	midnight := time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
-	t := midnight.Add(-26 * time.Hour).In(zone)
-	for {
-		_, off := t.Zone()
-		start, end := t.ZoneBounds()
-		c := midnight.Add(-time.Duration(off) * time.Second).In(zone)
-		switch {
-		case !start.IsZero() && c.Before(start):
-			return start
-		case end.IsZero() || c.Before(end):
-			return c
-		}
-		t = end
-	}
 }
 
 // buckets lists the starts of the buckets that [start, end) touches. The first

@@ -106,7 +106,7 @@ func (p *parser) factor() (c clause, err error) {
 		return c, p.fail(at, "want field:value")
 	}
 	known := false
-	if c.field, known = filterFields[name]; !known {
+	if c.field, known = filterable(name); !known {
 		return c, gatehouse.Errorf(gatehouse.InvalidArgument, "%s Unknown field %q, filter position %d", refusal, clipText(name), at+1)
 	}
 	p.pos += len(name) + 1

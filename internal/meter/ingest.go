@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"gatehouse"
 	"gatehouse/internal/store"
@@ -70,6 +69,7 @@ func (g *Ingester) chunk(ctx context.Context, b Batch, last bool) (done bool, er
 	fresh := 0
 	err = g.door.Ingest(ctx, func(tx store.Ingest) error {
 		done, fresh = false, 0 // f may run again
+		tx.From(b.Gateway, b.Incarnation)
 		mark, err := tx.HighWater(b.Gateway, b.stream())
 		if err != nil {
 			return err
@@ -136,26 +136,5 @@ func rate(tx store.Ingest, b Batch) ([]gatehouse.UsageRecord, error) {
 	return rows, nil
 }
 
-// Rate prices a record by the price of its model that was in force at its
-// start; prices are newest effective first. Without one, or when a unit in use
-// has none, the record is Unpriced; what has a price keeps it.
-func Rate(r *gatehouse.UsageRecord, prices []*gatehouse.Price) {
-	r.Costs, r.LongContext, r.Unpriced, r.PriceRevision = gatehouse.Costs{}, false, false, gatehouse.Revision{}
-	p := inForce(prices, r.Start)
-	if p == nil {
-		r.Unpriced = r.Usage != gatehouse.Usage{}
-		return
-	}
-	var ok bool
-	r.Costs, r.LongContext, ok = p.Rate(r.Usage, r.ServiceTier)
-	r.Unpriced, r.PriceRevision = !ok, p.Revision
-}
-
-func inForce(prices []*gatehouse.Price, at time.Time) *gatehouse.Price {
-	for _, p := range prices {
-		if p.DeleteTime.IsZero() && !p.Effective.After(at) {
-			return p
-		}
-	}
-	return nil
-}
+// Rate prices a record; see [gatehouse.UsageRecord.Rate].
+func Rate(r *gatehouse.UsageRecord, prices []*gatehouse.Price) { r.Rate(prices) }

@@ -17,6 +17,7 @@ import (
 // fakeStore is the ingest door over maps, with transactions that may fail
 // after their work was done.
 type fakeStore struct {
+	store.BillingIngest
 	rows    map[gatehouse.ID]gatehouse.UsageRecord
 	marks   map[string]int64
 	objects map[string]store.Object
@@ -45,6 +46,8 @@ func (f *fakeStore) Ingest(_ context.Context, do func(store.Ingest) error) error
 	}
 	return nil
 }
+
+func (f *fakeStore) From(gatehouse.ID, int64) {}
 
 func (f *fakeStore) HighWater(g gatehouse.ID, inc int64) (int64, error) {
 	return f.marks[fmt.Sprint(g, inc)], nil

@@ -25,13 +25,40 @@ const (
 	fieldUnits       field = "num_units"
 	fieldUSD         field = "usd"
 	fieldTokens      field = "tokens"
+	fieldEndUser     field = "end_user" // the body's user
+
+	// fieldTag begins tag.NAME, a tag of the key at the time of the request.
+	fieldTag = "tag."
 )
 
 // groupFields may be grouped by, with the columns of the store each needs.
 var groupFields = map[string][]store.Dimension{
 	"api_key_id": {store.ByKey}, "model": {store.ByModel}, "endpoint": {store.ByEndpoint},
 	"cluster_name": {store.ByCluster}, "request_ip": {store.ByIP}, "user_id": {store.ByUser},
-	"description": {store.ByEndpoint, store.ByModel}, "unit_type": nil,
+	"description": {store.ByEndpoint, store.ByModel}, "unit_type": nil, "end_user": nil,
+}
+
+// grouped finds the field of a name, and the store's columns that it needs.
+func grouped(name string) (dims []store.Dimension, ok bool) {
+	if field(name).tag() != "" {
+		return nil, true
+	}
+	dims, ok = groupFields[name]
+	return dims, ok
+}
+
+// tag is the name of the tag that the field is; empty for other fields.
+func (f field) tag() string {
+	name, ok := strings.CutPrefix(string(f), fieldTag)
+	if !ok {
+		return ""
+	}
+	return name
+}
+
+// raw reports whether only single requests tell the field.
+func (f field) raw() bool {
+	return f == fieldIP || f == fieldUser || f == fieldEndUser || f.tag() != ""
 }
 
 // filterFields may be filtered by.
@@ -39,6 +66,15 @@ var filterFields = map[string]field{
 	"api_key_id": fieldKey, "model": fieldModel, "endpoint": fieldEndpoint, "cluster_name": fieldCluster,
 	"request_ip": fieldIP, "user_id": fieldUser, "description": fieldDescription, "unit_type": fieldUnitType,
 	"usage": fieldUsage, "num_units": fieldUnits, "usd": fieldUSD, "tokens": fieldTokens,
+	"end_user": fieldEndUser,
+}
+
+func filterable(name string) (f field, ok bool) {
+	if field(name).tag() != "" {
+		return field(name), true
+	}
+	f, ok = filterFields[name]
+	return f, ok
 }
 
 // numeric reports whether the field is compared as a number.
@@ -51,6 +87,8 @@ func (f field) numeric() bool {
 type item struct {
 	at                                      time.Time
 	key, model, endpoint, cluster, ip, user string
+	endUser                                 string
+	tags                                    map[string]string
 
 	whole  bool // units and costs are summed over every unit type
 	unit   gatehouse.Unit
@@ -78,8 +116,10 @@ func (it *item) text(f field) string {
 		return Describe(it.endpoint, it.model)
 	case fieldUnitType:
 		return it.unit.String()
+	case fieldEndUser:
+		return it.endUser
 	}
-	return ""
+	return it.tags[f.tag()]
 }
 
 func (it *item) number(f field) float64 {

@@ -132,9 +132,29 @@ func (s *sole) ask(ctx context.Context) {
 		return
 	}
 	if sent > time.Duration(s.until.Load()) {
-		s.memory.Store(limit.NewMemory(s.p.now)) // whatever was known is too old
+		s.memory.Store(s.fresh(ctx)) // whatever was known is too old
 	}
 	s.until.Store(int64(sent + soleUse))
+}
+
+// fresh is a memory to begin with. Where no gateway ever was and the database was
+// never restored, nothing can have been admitted before, and there is nothing to
+// wait for; the gateway of a process that is everything admits by itself.
+func (s *sole) fresh(ctx context.Context) *limit.Memory {
+	virgin := false
+	err := s.p.store.View(store.System(ctx), func(v store.View) error {
+		gateways, err := v.Gateways()
+		if err != nil {
+			return err
+		}
+		rev, err := v.Revision()
+		virgin = len(gateways) == 0 && rev.Epoch == 1
+		return err
+	})
+	if err == nil && virgin && s.p.cfg.Role == RoleControl {
+		return limit.NewFirstMemory(s.p.now)
+	}
+	return limit.NewMemory(s.p.now)
 }
 
 // its is the memory, while it is this node's turn.

@@ -20,6 +20,8 @@ import (
 	"github.com/knadh/koanf/v2"
 
 	"gatehouse"
+	"gatehouse/internal/control"
+	"gatehouse/internal/mail"
 	"gatehouse/internal/meter"
 )
 
@@ -53,6 +55,11 @@ type Config struct {
 	Metrics            MetricsConfig    `koanf:"metrics"`
 	Telemetry          TelemetryConfig  `koanf:"telemetry"`
 	Usage              UsageConfig      `koanf:"usage"`
+	PublicURL          string           `koanf:"public_url"` // where people reach the management plane
+	Mail               MailConfig       `koanf:"mail"`
+	OIDC               OIDCConfig       `koanf:"oidc"`
+	Payments           PaymentsConfig   `koanf:"payments"`
+	Alerts             AlertsConfig     `koanf:"alerts"`
 	Upstreams          []UpstreamConfig `koanf:"upstreams"`
 	Models             []ModelConfig    `koanf:"models"`
 	Aliases            []AliasConfig    `koanf:"aliases"`
@@ -176,6 +183,9 @@ func Defaults() Config {
 		Gateway:    GatewayConfig{Listen: "127.0.0.1:8080", Errors: "xai", Durability: "batched", MaxBody: 64 << 20, MaxBodies: 512 << 20, JournalMax: meter.DefaultMaxBytes, JournalFree: meter.DefaultMinFree},
 		Management: ManagementConfig{Listen: "127.0.0.1:8090", Rate: 50},
 		Metrics:    MetricsConfig{Listen: "127.0.0.1:9090"},
+		Mail:       MailConfig{Security: mail.StartTLS},
+		OIDC:       OIDCConfig{GroupsClaim: "groups", Lifetime: control.DefaultSignIn, CheckEvery: signInEvery},
+		Payments:   PaymentsConfig{Processor: "manual"},
 	}
 }
 
@@ -323,6 +333,12 @@ func (c *Config) Check() error {
 	if _, err := c.Declaration(); err != nil {
 		problems = append(problems, err)
 	}
+	if c.PublicURL != "" && !strings.HasPrefix(c.PublicURL, "https://") && !loopbackURL(c.PublicURL) {
+		bad("public_url: must be an https URL")
+	}
+	if _, err := c.company(time.Now); err != nil {
+		problems = append(problems, err)
+	}
 	return errors.Join(problems...)
 }
 
@@ -332,9 +348,7 @@ func (c *Config) checkListen(addr string, tls bool) error {
 	if err != nil {
 		return fmt.Errorf("%q is not host:port", addr)
 	}
-	ip, err := netip.ParseAddr(host)
-	loopback := host == "localhost" || err == nil && ip.IsLoopback()
-	if loopback || c.Insecure || tls && c.TLSCert != "" {
+	if loopbackHost(host) || c.Insecure || tls && c.TLSCert != "" {
 		return nil
 	}
 	if !tls {

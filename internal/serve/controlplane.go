@@ -11,6 +11,7 @@ import (
 	"gatehouse"
 	"gatehouse/internal/api"
 	"gatehouse/internal/api/admin"
+	v1 "gatehouse/internal/api/v1"
 	"gatehouse/internal/api/xai"
 	"gatehouse/internal/control"
 	"gatehouse/internal/feed"
@@ -38,6 +39,7 @@ func (p *program) controlPlane(ctx context.Context, registry prometheus.Register
 	if p.cfg.Usage.Retention > 0 {
 		p.job("retention", retainEvery, p.dropOldUsage)
 	}
+	p.lookAfter()
 	p.loop("secrets", p.followSecrets)
 	if f, ok := p.store.(*freezer); ok {
 		p.loop("freeze", f.follow)
@@ -61,7 +63,7 @@ func (p *program) controlPlane(ctx context.Context, registry prometheus.Register
 		return nil, err
 	}
 	up := &uplink{
-		limits: limits, alone: alone, gateway: p.node, feed: source, sink: ingest, lookup: p.object, touch: p.touch, verify: p.verifyBatch,
+		limits: limits, bank: p.service, alone: alone, gateway: p.node, feed: source, sink: ingest, lookup: p.object, touch: p.touch, verify: p.verifyBatch,
 		cluster: p.cfg.Cluster, brand: p.cfg.Brand,
 	}
 	return up, nil
@@ -166,7 +168,7 @@ func (p *program) turn(ctx context.Context, name string, length time.Duration) (
 
 func (p *program) managementPlane() http.Handler {
 	return api.New(api.BackendFunc(func(c *gatehouse.Call) api.Caller { return p.service.As(c) }),
-		api.Options{Brand: p.cfg.Brand, Logger: p.log, Now: p.now, Rate: float64(p.cfg.Management.Rate)}, xai.Face(), admin.Face())
+		api.Options{Brand: p.cfg.Brand, Logger: p.log, Now: p.now, Rate: float64(p.cfg.Management.Rate)}, xai.Face(), admin.Face(), v1.Face())
 }
 
 // object finds who owns an id that an upstream handed out, once the journal no

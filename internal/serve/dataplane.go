@@ -15,6 +15,7 @@ import (
 	"gatehouse/internal/gateway"
 	"gatehouse/internal/limit"
 	"gatehouse/internal/meter"
+	"gatehouse/internal/purse"
 	"gatehouse/internal/store"
 )
 
@@ -31,6 +32,7 @@ type uplink struct {
 	unseal    feed.Unseal          // what is sealed to this gateway
 
 	limits  limit.Authority // who shares limits out
+	bank    purse.Bank      // who grants money
 	alone   bool            // and nobody else serves yet
 	gateway gatehouse.ID    // who this gateway is
 	cluster string
@@ -66,8 +68,8 @@ func (p *program) dataPlane(up *uplink, registry prometheus.Registerer) (*gatewa
 			}
 		})
 	}
-	limits := p.limiter(up, replica)
-	if err := errors.Join(registry.Register(meter.Metrics(journal, shipper)), p.readGateway(registry, replica, journal, shipper, limits)); err != nil {
+	limits, money := p.limiter(up, replica), p.purse(up, journal, shipper)
+	if err := errors.Join(registry.Register(meter.Metrics(journal, shipper)), registry.Register(purse.Metrics(money)), p.readGateway(registry, replica, journal, shipper, limits)); err != nil {
 		return nil, err
 	}
 	p.journal = journal
@@ -76,7 +78,7 @@ func (p *program) dataPlane(up *uplink, registry prometheus.Registerer) (*gatewa
 		return nil, err
 	}
 	gw, err := gateway.New(gateway.Config{
-		ID: up.gateway, Replica: replica, Limits: limits, Journal: journal, Lookup: up.lookup, Registry: registry, Now: p.now, Logger: p.log,
+		ID: up.gateway, Replica: replica, Limits: limits, Journal: journal, Purse: money, Lookup: up.lookup, Registry: registry, Now: p.now, Logger: p.log,
 		OnSettled: settledBy(p.observer),
 		Brand:     up.brand, Cluster: up.cluster, OpenAIErrors: p.cfg.Gateway.Errors == "openai",
 		MaxBody: p.cfg.Gateway.MaxBody, MaxBodies: p.cfg.Gateway.MaxBodies, TrustedProxies: proxies,
@@ -99,6 +101,23 @@ func (p *program) limiter(up *uplink, replica *feed.Replica) *limit.Limiter {
 	}
 	p.loop("shares", func(ctx context.Context) { l.Run(ctx) }) // ends with ctx, and with nothing else
 	return l
+}
+
+// purse holds money for requests that must pay. It ends after the gateway and
+// before control: what is left goes back.
+func (p *program) purse(up *uplink, journal *meter.Journal, shipper *meter.Shipper) *purse.Purse {
+	money := purse.New(purse.Config{
+		Bank: up.bank, Gateway: up.gateway, Incarnation: journal.Incarnation(), Now: p.now,
+		Shipped: func() int64 {
+			if shipper.Lag().Incarnations > 0 {
+				return 0
+			}
+			return journal.Incarnation()
+		},
+	})
+	p.later("money", money.Close)
+	p.loop("purse", money.Run)
+	return money
 }
 
 // lastUseEvery is how far "last used" may lag.

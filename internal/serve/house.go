@@ -44,6 +44,7 @@ type house struct {
 	keys     *secret.Keys
 	store    store.Store
 	service  *control.Service
+	company  *company      // by which control reaches others; nil where there is no installation
 	stopping chan struct{} // closed when the stop begins
 	warnings []string      // what is wrong with the database's settings and no reason to refuse it
 }
@@ -65,6 +66,9 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (*house, error) {
 	if err != nil {
 		return nil, err
 	}
+	if h.company, err = cfg.company(h.now); err != nil {
+		return nil, err
+	}
 	if err := h.openStore(ctx); err != nil {
 		return nil, err
 	}
@@ -75,10 +79,12 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (*house, error) {
 	if cfg.Database == "" {
 		h.store = newFreezer(h.store, cfg.Data)
 	}
-	h.service = control.New(control.Config{
+	c := control.Config{
 		Store: h.store, Brand: cfg.Brand, Now: h.now, Sealer: h.keys, Logger: log, Tester: tester{}, Stopping: h.stopping,
 		Retention: cfg.Usage.Retention,
-	})
+	}
+	h.company.equip(&c, cfg.publicURL())
+	h.service = control.New(c)
 	// Before anything is signed by a key that the log does not know.
 	if err := h.service.Succeed(ctx, h.keys.Successions()); err != nil {
 		h.store.Close()

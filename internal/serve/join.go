@@ -51,7 +51,7 @@ func (p *program) join(ctx context.Context) (*uplink, error) {
 		limits = client
 	}
 	return &uplink{
-		limits: limits, feed: client, sink: client, lookup: client.Object, touch: client.Touch, verify: who.VerifyBatch, verifiers: who.SetVerifiers,
+		limits: limits, bank: client, feed: client, sink: client, lookup: client.Object, touch: client.Touch, verify: who.VerifyBatch, verifiers: who.SetVerifiers,
 		unseal: who.Unseal, gateway: who.Gateway, cluster: who.Cluster, brand: who.Brand,
 	}, nil
 }
@@ -150,7 +150,7 @@ func trusting(pem string) (*tls.Config, error) {
 // withFleet answers gateways beside the management API, on the same listener.
 func (p *program) withFleet(up *uplink, api http.Handler) http.Handler {
 	gateways := fleet.Handler(fleet.Config{
-		Members: joiner{p.service, p, up}, Feed: up.feed, Usage: up.sink, Object: up.lookup, Touch: up.touch, Limits: up.limits,
+		Members: joiner{p.service, p, up}, Feed: up.feed, Usage: up.sink, Object: up.lookup, Touch: up.touch, Limits: up.limits, Bank: p.service,
 		Verifiers: p.keys.Accepted, Sign: p.keys.SignBatch, Brand: p.cfg.Brand, Log: p.log, Stopping: p.stopping,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -182,7 +182,11 @@ func (p *program) start(ctx context.Context) error {
 		return err
 	}
 	if p.cfg.Role != RoleGateway {
-		if err := p.open("management", p.cfg.Management.Listen, p.withFleet(up, p.observer.Management(p.managementPlane())), true, &p.addrs.Management); err != nil {
+		plane, err := p.withPayments(p.observer.Management(p.managementPlane()))
+		if err != nil {
+			return err
+		}
+		if err := p.open("management", p.cfg.Management.Listen, p.withFleet(up, plane), true, &p.addrs.Management); err != nil {
 			return err
 		}
 	}

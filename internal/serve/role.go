@@ -3,7 +3,6 @@ package serve
 import (
 	"fmt"
 	"net"
-	"net/netip"
 	"net/url"
 )
 
@@ -61,9 +60,7 @@ func (c *Config) checkControl(text string) error {
 		return fmt.Errorf("%q is not a URL such as https://control.example.com:8090", text)
 	}
 	host := u.Hostname()
-	ip, err := netip.ParseAddr(host)
-	loopback := host == "localhost" || err == nil && ip.IsLoopback()
-	if u.Scheme == "https" || loopback || c.Insecure {
+	if u.Scheme == "https" || loopbackHost(host) || c.Insecure {
 		return nil
 	}
 	return fmt.Errorf("%s is not loopback: use https, or --insecure when something in between does TLS", net.JoinHostPort(host, u.Port()))

@@ -75,6 +75,8 @@ type View interface {
 	CatalogueView
 	AuditView
 	UsageView
+	BillingView
+	PeopleView
 	// Revision is that of the last Update in the snapshot.
 	Revision() (gatehouse.Revision, error)
 	// Changes lists what changed after a revision, in order, deduplicated by
@@ -259,6 +261,7 @@ type Object struct {
 // identifies the record (models, aliases, clusters): a name may be taken again.
 type Tx interface {
 	View
+	BillingTx
 	// At is the revision this transaction commits under.
 	At() gatehouse.Revision
 	PutKey(*gatehouse.Key, gatehouse.Act) error
@@ -284,11 +287,14 @@ type Tx interface {
 
 // Ingest is the door for usage.
 type Ingest interface {
+	BillingIngest
 	// HighWater is how far a gateway's journal has been ingested.
 	HighWater(gateway gatehouse.ID, incarnation int64) (offset int64, err error)
 	SetHighWater(gateway gatehouse.ID, incarnation, offset int64) error
-	// InsertUsage writes rows and adds the new ones to the rollups. A row
-	// whose id is already there is skipped: fresh says which were written.
+	// InsertUsage writes rows, adds the new ones to the rollups, and posts what
+	// they cost to the ledger: to credit before debt, or as metered, as their team's
+	// billing mode says, and to the budgets that apply. A row whose id is already
+	// there is skipped: fresh says which were written.
 	InsertUsage([]gatehouse.UsageRecord) (fresh []bool, err error)
 	PutObjects([]Object) error
 	// Prices of a model, newest effective first, tombstones left out.
@@ -297,13 +303,16 @@ type Ingest interface {
 
 // Work is the door for bookkeeping.
 type Work interface {
+	BillingWork
 	// SeenGateway upserts a member's state.
 	SeenGateway(*gatehouse.Gateway) error
 	// TouchKeys records last uses; older times than the stored are ignored.
 	TouchKeys([]LastUse) error
 	// PutCheckpoint stores a signed checkpoint of the audit log.
 	PutCheckpoint(size int64, note []byte) error
-	// Trim removes change rows older than before, and expired memory.
+	// Trim removes some of what is no longer needed: change rows older than before,
+	// expired memory, holds that are over since then, alerts of more than 90 days,
+	// and what was spent in periods of budgets that began more than 400 days ago.
 	Trim(before time.Time) error
 	// DropUsage removes usage rows of the UTC days that end before a time, some
 	// at once: more says to call it again. Rollups stay.

@@ -5,6 +5,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -12,6 +13,9 @@ import (
 
 	"gatehouse"
 	adminpb "gatehouse/gen/admin"
+	billingpb "gatehouse/gen/adminbilling"
+	budgetspb "gatehouse/gen/budgets"
+	peoplepb "gatehouse/gen/people"
 	"gatehouse/internal/api"
 )
 
@@ -21,16 +25,33 @@ func Handler(b api.Backend, o api.Options) http.Handler { return api.New(b, o, F
 // Face is this dialect for api.New.
 func Face() api.Face {
 	return api.Face{
+		Name:  "Admin",
+		About: "Gatehouse's own management API: what an operator runs here and xAI runs for its customers.",
 		Services: []protoreflect.ServiceDescriptor{
 			adminpb.File_gatehouse_admin_v1_admin_proto.Services().ByName("Admin"),
+			budgetspb.File_gatehouse_admin_v1_budgets_proto.Services().ByName("Budgets"),
+			budgetspb.File_gatehouse_admin_v1_budgets_proto.Services().ByName("Alerts"),
+			billingpb.File_gatehouse_admin_v1_billing_proto.Services().ByName("BillingAdmin"),
+			peoplepb.File_gatehouse_admin_v1_people_proto.Services().ByName("People"),
 		},
 		Register: func(mux *runtime.ServeMux) error {
-			return adminpb.RegisterAdminHandlerServer(context.Background(), mux, service{})
+			ctx := context.Background()
+			return errors.Join(
+				adminpb.RegisterAdminHandlerServer(ctx, mux, service{}),
+				budgetspb.RegisterBudgetsHandlerServer(ctx, mux, budgets{}),
+				budgetspb.RegisterAlertsHandlerServer(ctx, mux, alerts{}),
+				billingpb.RegisterBillingAdminHandlerServer(ctx, mux, treasury{}),
+				peoplepb.RegisterPeopleHandlerServer(ctx, mux, folk{}),
+			)
 		},
 		Plain: []api.Plain{{
 			Method: http.MethodGet, Path: "/admin/v1/audit-log", Operation: gatehouse.ExportAuditEvents,
-			Query: []string{"since", "limit"}, Handle: export,
-		}},
+			Query: []string{"since", "limit"}, Handle: export, Doc: exportDoc,
+		}, {
+			Method: http.MethodGet, Path: "/admin/v1/usage", Operation: gatehouse.AnalyzeBillingItems,
+			Query: usageParameters, Handle: usageCSV, Doc: usageDoc,
+		}, invoiceFile("pdf", "application/pdf", "%PDF-1.3", invoicePDF),
+			invoiceFile("csv", "text/csv", "invoice_number,cycle,row\n742-250-927-721,2025-11,line\n", invoiceCSV)},
 		Aliases: map[protoreflect.FullName]map[string]string{
 			"gatehouse.admin.v1.ApiKey": {"acls": "acl_strings", "ownerId": "owner_user_id"},
 		},

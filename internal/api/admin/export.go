@@ -8,7 +8,15 @@ import (
 
 	"gatehouse"
 	"gatehouse/internal/api"
+	"gatehouse/internal/openapi"
 )
+
+var exportDoc = api.PlainDoc{
+	Summary: "ExportAuditEvents streams leaves of the audit log as JSON Lines. An empty answer is the end of the log for now.",
+	Query:   map[string]string{"since": "Index of the first leaf, 0 unless said.", "limit": "How many leaves at most."},
+	Kind:    "application/x-ndjson", Answer: &openapi.Schema{Type: "string"},
+	Example: `{"index":1,"body":"bGVhZg==","signature":"AQI="}` + "\n",
+}
 
 // export streams leaves of the audit log as JSON Lines, from ?since=INDEX on.
 // A reader resumes with the index after its last line; an empty answer is the

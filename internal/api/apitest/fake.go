@@ -46,6 +46,7 @@ func New() (api.Backend, map[string]string) {
 		"unknown":   gatehouse.MintToken(gatehouse.DefaultBrand, gatehouse.Management, gatehouse.NewID()).Reveal(),
 		"inference": gatehouse.MintToken(gatehouse.DefaultBrand, gatehouse.Inference, gatehouse.NewID()).Reveal(),
 		"team":      Team.String(), "key": KeyID.String(), "user": User.String(), "other": gatehouse.NewID().String(),
+		"prepaid": Prepaid.String(), "postpaid": Postpaid.String(),
 	}
 	return api.BackendFunc(func(c *gatehouse.Call) api.Caller {
 		bound := *f

@@ -109,7 +109,7 @@ func parse(t *testing.T, text string) *http.Request {
 	return r
 }
 
-var token = regexp.MustCompile(`gth([kmj])_[0-9A-Za-z]{71}`)
+var token = regexp.MustCompile(`gth([kmji])_[0-9A-Za-z]{71}`)
 
 func render(w *httptest.ResponseRecorder) string {
 	var b strings.Builder

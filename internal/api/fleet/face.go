@@ -24,6 +24,7 @@ import (
 	"gatehouse/internal/feed"
 	"gatehouse/internal/limit"
 	"gatehouse/internal/meter"
+	"gatehouse/internal/purse"
 	"gatehouse/internal/store"
 )
 
@@ -35,6 +36,7 @@ type Config struct {
 	Object    func(ctx context.Context, id string) (meter.Object, error)
 	Touch     func(ctx context.Context, uses []store.LastUse) error
 	Limits    limit.Authority            // nil: gateways reach theirs elsewhere
+	Bank      purse.Bank                 // control: who grants money
 	Verifiers func() []ed25519.PublicKey // that batches may be signed by
 	Sign      func(msg []byte) []byte    // as batches are
 	Brand     string

@@ -32,6 +32,7 @@ type house struct {
 	url    string
 	server *http.Server
 	limits *authority
+	bank   *vault
 	log    *slog.Logger
 }
 
@@ -74,7 +75,7 @@ func newHouse(t testing.TB) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{keys: keys, limits: new(authority), log: slog.New(slog.DiscardHandler)}
+	h := &house{keys: keys, limits: new(authority), bank: new(vault), log: slog.New(slog.DiscardHandler)}
 	db, err := sqlite.Open(t.Context(), filepath.Join(dir, "truth.db"), sqlite.Options{Guard: keys})
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +124,7 @@ func (h *house) serve(t testing.TB, handler http.Handler) string {
 
 func (h *house) face() face.Config {
 	return face.Config{
-		Members: h.Service, Feed: h.source, Usage: meter.NewIngester(h.store), Limits: h.limits, Brand: gatehouse.DefaultBrand, Log: h.log,
+		Members: h.Service, Feed: h.source, Usage: meter.NewIngester(h.store), Limits: h.limits, Bank: h.bank, Brand: gatehouse.DefaultBrand, Log: h.log,
 		Object: func(ctx context.Context, id string) (o meter.Object, err error) {
 			err = h.store.View(ctx, func(v store.View) error { o, err = v.Object(id); return err })
 			return o, err

@@ -11,13 +11,8 @@ import (
 	"gatehouse/internal/api"
 )
 
-// usage answers /v1/billing/teams/{team_id}/usage.
-type usage struct {
-	billing.UnimplementedUISvcServer
-}
-
 // AnalyzeBillingItems implements billing.UISvcServer.
-func (usage) AnalyzeBillingItems(ctx context.Context, in *billing.AnalyzeBillingItemsRequest) (*analytics.AnalyticsResponse, error) {
+func (bills) AnalyzeBillingItems(ctx context.Context, in *billing.AnalyzeBillingItemsRequest) (*analytics.AnalyticsResponse, error) {
 	q, err := query(in.AnalyticsRequest)
 	if err != nil {
 		return nil, err

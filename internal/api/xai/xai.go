@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"gatehouse/gen/auditlog"
@@ -22,12 +23,15 @@ func Handler(b api.Backend, o api.Options) http.Handler { return api.New(b, o, F
 // Face is this dialect for api.New.
 func Face() api.Face {
 	return api.Face{
+		Name:  "xAI",
+		About: "xAI's Management API: keys, discovery, audit and usage, as scripts written for it expect them.",
 		Services: []protoreflect.ServiceDescriptor{
 			authmgmt.File_auth_mgmt_auth_proto.Services().ByName("AuthManagement"),
 			auditlog.File_audit_audit_proto.Services().ByName("AuditLog"),
 			billing.File_prod_mc_billing_billing_proto.Services().ByName("UISvc"),
 		},
-		Register: register,
+		Register: register, Under: []string{"/v1/billing/teams/", "/v1/collections"},
+		GRPC: func(s grpc.ServiceRegistrar) { billing.RegisterUISvcServer(s, bills{}) },
 		// xAI writes acls in requests and aclStrings in answers, and scripts
 		// send back what they were given (wire.md §10.1, 2).
 		Aliases: map[protoreflect.FullName]map[string]string{
@@ -45,5 +49,5 @@ func register(mux *runtime.ServeMux) error {
 	if err := auditlog.RegisterAuditLogHandlerServer(ctx, mux, audit{}); err != nil {
 		return err
 	}
-	return billing.RegisterUISvcHandlerServer(ctx, mux, usage{})
+	return billing.RegisterUISvcHandlerServer(ctx, mux, bills{})
 }

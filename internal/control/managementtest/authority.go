@@ -20,7 +20,7 @@ func calls(t *testing.T, p *plane) []call {
 	key := p.key(t, "target").Key.ID
 	manager, _ := p.manager(t, gatehouse.NewManagementKey{TeamID: p.TeamID, Scope: gatehouse.ScopeTeam, Name: "target", ACL: []string{gatehouse.ScopeFor(gatehouse.ListTeams)}})
 	ctx, team, user := p.ctx, p.TeamID, p.UserID
-	return []call{
+	return append(memberCalls(p), []call{
 		{gatehouse.CreateApiKey, func(c Client) error {
 			return second(c.CreateKey(ctx, gatehouse.NewKey{TeamID: team, Name: "x", ACL: everything}))
 		}},
@@ -60,7 +60,7 @@ func calls(t *testing.T, p *plane) []call {
 		}},
 		{gatehouse.ListPossibleModelAcls, func(c Client) error { return second(c.TeamModels(ctx, team)) }},
 		{gatehouse.ListPossibleEndpointAcls, func(c Client) error { return second(c.Endpoints(ctx, team)) }},
-	}
+	}...)
 }
 
 // shared are the operations on what all teams share.

@@ -28,6 +28,7 @@ type Client interface {
 	gatehouse.JoinTokens
 	gatehouse.Importer
 	gatehouse.Discovery
+	gatehouse.Members
 }
 
 // Installation is a fresh one after its bootstrap: one team, its owner, and a
@@ -79,6 +80,8 @@ func Run(t *testing.T, make Factory) {
 		{"a join token is shown once and bounded", joinTokens},
 		{"limits of a team's models and of an upstream can be set and taken away", sharedLimits},
 		{"foreign keys come in once and stay deleted", imports},
+		{"members come by invitation and go without their keys", members},
+		{"an address is invited once and may be uninvited", invitations},
 		{"a management key speaks in its maker's name", personal},
 		{"what ACLs may name can be listed", discovery},
 	} {

@@ -118,7 +118,7 @@ func (r *run) tick() {
 		if ask, ok := r.holder.Demands(r.g.local()); ok {
 			r.ask(func(now time.Duration) func() {
 				reply := f.book.Lease(now, ask)
-				return func() { r.holder.Leased(r.g.local(), reply) }
+				return func() { r.holder.Leased(r.g.local(), ask, reply) }
 			})
 		}
 		r.exchange()

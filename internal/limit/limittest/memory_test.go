@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"gatehouse"
 	"gatehouse/internal/limit"
 	"gatehouse/internal/limit/limittest"
 )
@@ -14,6 +15,17 @@ type replaced struct{ *limit.Memory }
 
 func (r *replaced) Lease(ctx context.Context, q limit.LeaseRequest) (limit.LeaseReply, error) {
 	return r.Memory.Lease(ctx, q)
+}
+
+// A first start has nothing to wait for; any other does (docs/limits.md).
+func TestAFirstMemoryGrantsAtOnce(t *testing.T) {
+	s := limit.Subject{ID: gatehouse.NewID(), Limits: gatehouse.Limits{QPS: 5, QPM: 9}}
+	for first, m := range map[bool]*limit.Memory{true: limit.NewFirstMemory(time.Now), false: limit.NewMemory(time.Now)} {
+		r, err := m.Take(t.Context(), limit.TakeRequest{Holder: gatehouse.NewID(), Subjects: []limit.Subject{s}, Cost: 1})
+		if err != nil || r.OK != first {
+			t.Errorf("first %v: %+v, %v", first, r, err)
+		}
+	}
 }
 
 func TestMemoryKeepsTheContract(t *testing.T) {

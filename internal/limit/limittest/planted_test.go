@@ -12,6 +12,7 @@ import (
 // the tag planted and chosen by its name, and the simulation that must find it.
 var planted = map[string]struct{ test, what string }{
 	"receive":    {"Limits", "a share's life is counted from receiving it"},
+	"late":       {"Limits", "a reply counts although its subject was named again since"},
 	"check":      {"Limits", "the clock is read before the share"},
 	"restart":    {"Limits", "grants are lost when the authority restarts, and it does not wait"},
 	"flush":      {"Limits", "an authority that was flushed is believed about tokens"},
@@ -19,10 +20,6 @@ var planted = map[string]struct{ test, what string }{
 	"precheck":   {"Limits", "a take checks and does not count"},
 	"local":      {"Limits", "only this gateway's own tokens are read"},
 	"refund":     {"Limits", "a refund after its window takes from what is still in it"},
-	"overdraw":   {"Credit", "a hold is not checked against the balance"},
-	"endtwice":   {"Credit", "a journal that is ingested twice gives money back"},
-	"lapse":      {"Credit", "the hold of a silent gateway is freed"},
-	"nodraw":     {"Credit", "a request checks the purse and does not draw from it"},
 }
 
 func TestTheSimulationFindsEachPlantedMistake(t *testing.T) {

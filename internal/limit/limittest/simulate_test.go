@@ -42,8 +42,6 @@ func simulate(t *testing.T, run func(uint64) error) {
 
 func TestSimulatedLimitsNeverOvershoot(t *testing.T) { simulate(t, limittest.SimulateLimits) }
 
-func TestSimulatedCreditIsNeverOverspent(t *testing.T) { simulate(t, limittest.SimulateCredit) }
-
 func TestSimulatedStrictKeysDieInTime(t *testing.T) {
 	simulate(t, func(seed uint64) error { return limittest.SimulateStrict(seed, "") })
 }

@@ -54,19 +54,21 @@ const patience = 2 * time.Second
 type Authority struct {
 	options               rueidis.ClientOption
 	client                atomic.Pointer[rueidis.Client]
-	dialing               sync.Mutex // held while connecting
 	closed                atomic.Bool
+	ctx                   context.Context // ends with Close
+	end                   context.CancelFunc
 	prefix                string
 	lease, take, exchange *rueidis.Lua
 
-	mu    sync.Mutex
-	since [groups]string // when each group's memory began, as last seen
-	epoch uint64         // changes whenever one of them does
+	mu      sync.Mutex
+	dialing *attempt       // under way; nil for none
+	since   [groups]string // when each group's memory began, as last seen
+	epoch   uint64         // changes whenever one of them does
 }
 
 // Open makes an authority of the server at a redis:// or rediss:// URL. It does
-// not connect yet: a gateway starts while its authority is away. Prefix begins
-// every key; two installations on one server need two.
+// not wait for a connection: a gateway starts while its authority is away. Prefix
+// begins every key; two installations on one server need two.
 func Open(url, prefix string) (*Authority, error) {
 	o, err := rueidis.ParseURL(url)
 	if err != nil {
@@ -78,47 +80,104 @@ func Open(url, prefix string) (*Authority, error) {
 	// A call that failed half-way may have been counted: sending it again would
 	// count it twice.
 	o.DisableRetry = true
-	return &Authority{options: o, prefix: prefix, epoch: 1,
-		lease: rueidis.NewLuaScript(prelude + lease), take: rueidis.NewLuaScript(prelude + take), exchange: rueidis.NewLuaScript(prelude + exchange)}, nil
+	a := &Authority{options: o, prefix: prefix, epoch: 1,
+		lease: rueidis.NewLuaScript(prelude + lease), take: rueidis.NewLuaScript(prelude + take), exchange: rueidis.NewLuaScript(prelude + exchange)}
+	a.ctx, a.end = context.WithCancel(context.Background())
+	go a.attend()
+	return a, nil
+}
+
+// attendEvery is how soon a memory begins again after the server forgot.
+const attendEvery = 5 * time.Second
+
+// attend has every group's memory begin as soon as there is a server. Begun by
+// their first subjects instead, sixteen groups would be new one after the other,
+// and each refuses for a minute (docs/limits.md).
+func (a *Authority) attend() {
+	tick := time.NewTicker(attendEvery)
+	defer tick.Stop()
+	for {
+		a.begin()
+		select {
+		case <-a.ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (a *Authority) begin() {
+	ctx, cancel := context.WithTimeout(a.ctx, patience)
+	defer cancel()
+	client, err := a.connected(ctx)
+	if err != nil {
+		return // requests say so
+	}
+	calls := make([]rueidis.LuaExec, groups)
+	for g := range calls {
+		calls[g] = rueidis.LuaExec{Keys: []string{a.marker(g)}, Args: []string{"", "0"}} // an exchange of nothing
+	}
+	for g, result := range a.exchange.ExecMulti(ctx, client, calls...) {
+		if text, err := result.AsStrSlice(); err == nil && len(text) == 2 {
+			a.began(g, text[0])
+		}
+	}
 }
 
 // Close ends the connections, also one that is being made.
 func (a *Authority) Close() {
 	a.closed.Store(true)
+	a.end()
 	if c := a.client.Swap(nil); c != nil {
 		(*c).Close()
 	}
 }
 
-// connected returns the connection and makes it at the first use. Only one
-// caller tries; the others are told at once that there is none. The one waits
-// no longer than its ctx: a request does, and a server that is silent costs
-// seconds.
+// connected returns the connection and makes it at the first use. All callers
+// wait for one attempt, and none longer than its ctx: a request does, and a
+// server that is silent costs seconds.
 func (a *Authority) connected(ctx context.Context) (rueidis.Client, error) {
 	if c := a.client.Load(); c != nil {
 		return *c, nil
 	}
-	if !a.dialing.TryLock() {
-		return nil, unavailable(errors.New("connecting"))
-	}
-	failed := make(chan error, 1)
-	go func() {
-		defer a.dialing.Unlock()
-		failed <- a.connect()
-	}()
+	d := a.dial()
 	select {
-	case err := <-failed:
-		if c := a.client.Load(); c != nil && err == nil {
+	case <-d.done:
+		if c := a.client.Load(); c != nil && d.err == nil {
 			return *c, nil
 		}
-		return nil, cmp.Or(err, unavailable(errors.New("closed")))
+		return nil, cmp.Or(d.err, unavailable(errors.New("closed")))
 	case <-ctx.Done():
 		return nil, unavailable(ctx.Err())
 	}
 }
 
-// connect holds dialing. Closed is read after the connection is there to be
-// closed, so one of the two that meet here closes it.
+// attempt is one at connecting; err is there when done is closed.
+type attempt struct {
+	done chan struct{}
+	err  error
+}
+
+// dial returns the attempt that is under way, or begins one.
+func (a *Authority) dial() *attempt {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.dialing == nil {
+		d := &attempt{done: make(chan struct{})}
+		a.dialing = d
+		go func() {
+			d.err = a.connect()
+			a.mu.Lock()
+			a.dialing = nil
+			a.mu.Unlock()
+			close(d.done)
+		}()
+	}
+	return a.dialing
+}
+
+// connect is called by one at a time. Closed is read after the connection is
+// there to be closed, so one of the two that meet here closes it.
 func (a *Authority) connect() error {
 	if a.client.Load() != nil {
 		return nil // since the caller looked

@@ -137,6 +137,18 @@ func until(t *testing.T, what string, done func() bool) {
 	}
 }
 
+// Sixteen groups have a marker each. All begin with the first connection, or a
+// key would be refused for a minute whenever it is the first of its group.
+func TestAllGroupsBeginTogether(t *testing.T) {
+	server := engine.NewRedis()
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Kill)
+	open(t, server.URL(), "all:")
+	until(t, "every group has a marker", func() bool { return strings.HasPrefix(do(t, server.URL(), "DBSIZE"), ":16") })
+}
+
 func TestAnEvictingServerIsRefused(t *testing.T) {
 	server := engine.NewRedis()
 	if err := server.Start("--maxmemory", "10mb", "--maxmemory-policy", "allkeys-lru"); err != nil {

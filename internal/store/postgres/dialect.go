@@ -36,11 +36,12 @@ func dialect(node string) *sqlstore.Dialect {
 		Columns: `INSERT INTO usage_rows (day, id, start_us, team, api_key, model, endpoint, cluster, client_ip, vector, rest)
 SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
 $9::text[], $10::bytea[], $11::bytea[]) ON CONFLICT DO NOTHING`,
-		Notify:   "NOTIFY " + channel + ", '" + node + "'",
-		AddDay:   "SELECT gatehouse_usage_days($1)",
-		Patience: patience,
-		Refused:  refused,
-		Again:    again,
+		Notify:    "NOTIFY " + channel + ", '" + node + "'",
+		LockBooks: "SELECT pg_advisory_xact_lock(book) FROM unnest($1::bigint[]) AS locked (book)",
+		AddDay:    "SELECT gatehouse_usage_days($1)",
+		Patience:  patience,
+		Refused:   refused,
+		Again:     again,
 		Loaded: []string{
 			"SELECT setval(pg_get_serial_sequence('usage_names', 'id'), (SELECT COALESCE(MAX(id), 0) + 1 FROM usage_names), false)",
 			"SELECT setval('usage_runs_seq', (SELECT COALESCE(MAX(seq), 0) + 1 FROM usage_runs), false)",

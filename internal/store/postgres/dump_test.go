@@ -82,6 +82,82 @@ func inhabit(t testing.TB, s store.Store, team gatehouse.ID) *gatehouse.Key {
 	return k
 }
 
+// spend gives a team something in every table of money and people.
+func spend(t testing.TB, s store.Store, team gatehouse.ID) gatehouse.Budget {
+	t.Helper()
+	budget := gatehouse.Budget{ID: gatehouse.NewID(), Subject: gatehouse.BudgetTeam, Amount: 1000, Period: gatehouse.BudgetDay, Zone: "UTC"}
+	cycle := gatehouse.CycleOf(march)
+	_, err := s.Update(system, gatehouse.Cause{}, func(tx store.Tx) error {
+		return errors.Join(
+			tx.PutTeam(&gatehouse.Team{ID: team, Billing: gatehouse.BillingPrepaid, Budgets: []gatehouse.Budget{budget}, CreateTime: march}, act(team, "team")),
+			tx.PutBillingAccount(&gatehouse.BillingAccount{ID: team, CreateTime: march}, act(team, "account")),
+			tx.PutTopUp(&gatehouse.TopUp{ID: gatehouse.NewID(), TeamID: team, CreateTime: march}, act(team, "top-up")),
+			tx.PutInvoice(&gatehouse.Invoice{ID: gatehouse.NewID(), TeamID: team, Cycle: gatehouse.Cycle{Year: 2026, Month: 1}, CreateTime: march}, act(team, "invoice")),
+			tx.PutInvitation(&gatehouse.Invitation{ID: gatehouse.NewID(), TeamID: team, Digest: gatehouse.DigestOf("i"), CreateTime: march}, act(team, "invitation")),
+			tx.PutAlertHook(&gatehouse.AlertHook{ID: gatehouse.NewID(), TeamID: team, URL: "https://a.example", Secret: "s", CreateTime: march}, act(team, "hook")),
+			tx.Post(&gatehouse.Posting{TeamID: team, Kind: gatehouse.PostGrant, Cycle: cycle, Note: "n", Entries: []gatehouse.Entry{
+				{Account: gatehouse.AccountGranted, Amount: 100}, {Account: gatehouse.AccountCredit, Amount: -100}}}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	gateway := gatehouse.NewID()
+	err = s.Work(system, func(w store.Work) error {
+		_, err := w.Draw(store.Draw{Fund: budget.Fund(team, "", march), Gateway: gateway, Incarnation: 1, Want: 50})
+		_, sent := w.Alerted("f"+team.String(), 50)
+		return errors.Join(err, sent, w.PutAlert(gatehouse.Alert{ID: gatehouse.NewID(), TeamID: team, Time: march}),
+			w.PutSignIn(store.SignInState{User: team, Refresh: []byte("refresh"), Checked: march}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Ingest(system, func(i store.Ingest) error {
+		i.From(gateway, 1)
+		_, err := i.InsertUsage([]gatehouse.UsageRecord{record(team, march.Add(100*time.Hour)), record(team, march)})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return budget
+}
+
+// books is all that a store says of a team's money.
+func books(t *testing.T, s store.Store, team gatehouse.ID, budget gatehouse.Budget) map[string]any {
+	t.Helper()
+	out := map[string]any{}
+	err := s.View(system, func(v store.View) error {
+		keep := func(name string, what any, err error) {
+			if out[name] = what; err != nil || reflect.ValueOf(what).Len() == 0 {
+				t.Errorf("%s: %v, %v", name, what, err)
+			}
+		}
+		postings, err := v.Postings(team, store.Cursor{}, 1000)
+		keep("postings", postings, err)
+		balances, err := v.Balances(team)
+		keep("balances", balances, err)
+		charges, err := v.Charges(team, gatehouse.CycleOf(march))
+		keep("charges", charges, err)
+		spent, err := v.SpentFunds(budget.ID)
+		keep("spent", spent, err)
+		holds, err := v.Holds(team, store.Cursor{}, 9)
+		keep("holds", holds, err)
+		alerts, err := v.Alerts(team, store.Cursor{}, 9)
+		keep("alerts", alerts, err)
+		signed, err := v.SignIns()
+		keep("sign-ins", signed, err)
+		invoices, err := v.Invoices(team)
+		keep("invoices", invoices, err)
+		hooks, err := v.AlertHooks(team)
+		keep("hooks", hooks, err)
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	return out
+}
+
 func openFile(t testing.TB, path string) *sqlite.DB {
 	t.Helper()
 	db, err := sqlite.Open(context.Background(), path, sqlite.Options{Guard: storetest.NewGuard("test")})
@@ -98,6 +174,8 @@ func TestADatabaseMovesBetweenEngines(t *testing.T) {
 	team := gatehouse.NewID()
 	first := openFile(t, filepath.Join(t.TempDir(), "a.db"))
 	k := inhabit(t, first, team)
+	budget := spend(t, first, team)
+	money := books(t, first, team, budget)
 	var there, back bytes.Buffer
 	sum, err := first.Dump(context.Background(), &there)
 	if err != nil {
@@ -122,6 +200,9 @@ func TestADatabaseMovesBetweenEngines(t *testing.T) {
 	third := openFile(t, path)
 	for _, s := range []store.Store{first, second, third} {
 		sees(t, s, k)
+		if got := books(t, s, team, budget); !reflect.DeepEqual(got, money) {
+			t.Errorf("%+v\nwant %+v", got, money)
+		}
 		// What counts by itself goes on behind what was loaded.
 		ingest(t, s, func() gatehouse.UsageRecord {
 			u := record(team, march.AddDate(0, 0, 9))
@@ -144,11 +225,11 @@ func sees(t *testing.T, s store.Store, k *gatehouse.Key) {
 		}
 		requests := int64(0)
 		scan := store.UsageScan{Team: k.TeamID, Start: march, End: march.AddDate(0, 0, 5), Width: 24 * time.Hour}
-		if err := v.UsageCells(scan, func(c store.UsageCell) error { requests += c.Requests; return nil }); err != nil || requests != 80 {
+		if err := v.UsageCells(scan, func(c store.UsageCell) error { requests += c.Requests; return nil }); err != nil || requests != 82 {
 			t.Errorf("%d requests: %v", requests, err)
 		}
 		rows := 0
-		if err := v.UsageRows(scan, func(*gatehouse.UsageRecord) error { rows++; return nil }); err != nil || rows != 80 {
+		if err := v.UsageRows(scan, func(*gatehouse.UsageRecord) error { rows++; return nil }); err != nil || rows != 82 {
 			t.Errorf("%d rows: %v", rows, err)
 		}
 		return nil

@@ -13,7 +13,8 @@ import (
 )
 
 // teamTables are all tables that hold rows of teams.
-var teamTables = []string{"api_keys", "management_keys", "teams", "users", "api_key_acls", "objects", "audit", "usage_rows", "usage_runs"}
+var teamTables = []string{"api_keys", "management_keys", "teams", "users", "api_key_acls", "objects", "audit", "usage_rows", "usage_runs",
+	"billing_accounts", "top_ups", "invoices", "invitations", "alert_hooks", "postings", "balances", "charges", "fund_spent", "holds", "alerts"}
 
 // populated has two teams with a row in every table of teamTables.
 func populated(t *testing.T) (dsn string, db store.Store, teams [2]gatehouse.ID, keys [2]*gatehouse.Key) {
@@ -23,9 +24,9 @@ func populated(t *testing.T) (dsn string, db store.Store, teams [2]gatehouse.ID,
 		team := gatehouse.NewID()
 		teams[n] = team
 		keys[n] = inhabit(t, db, team)
+		spend(t, db, team)
 		_, err := db.Update(system, gatehouse.Cause{}, func(tx store.Tx) error {
 			for _, err := range []error{
-				tx.PutTeam(&gatehouse.Team{ID: team, CreateTime: march}, act(team, "team")),
 				tx.PutUser(&gatehouse.User{ID: gatehouse.NewID(), TeamID: team, CreateTime: march}, act(team, "user")),
 				tx.PutManagementKey(&gatehouse.ManagementKey{ID: gatehouse.NewID(), TeamID: team, CreateTime: march}, act(team, "mk")),
 			} {
@@ -94,7 +95,9 @@ func TestTheRequestRoleMayNot(t *testing.T) {
 	defer conn.Close(context.Background())
 	for _, statement := range []string{
 		"CREATE TABLE x (a int)", "ALTER TABLE api_keys DISABLE ROW LEVEL SECURITY", "DROP TABLE api_keys", "DROP POLICY team ON api_keys", "TRUNCATE audit",
-		"DELETE FROM audit", "UPDATE audit SET body = ''", "SELECT set_config('gatehouse.scope', '*', false); UPDATE audit SET personal = 'x'", "DELETE FROM installation", "SELECT * FROM audit_words",
+		"DELETE FROM audit", "TRUNCATE postings", "SELECT set_config('gatehouse.scope', '*', false); UPDATE postings SET note = 'x'",
+		"SELECT set_config('gatehouse.scope', '*', false); DELETE FROM postings", "SELECT set_config('gatehouse.scope', '*', false); DELETE FROM charges",
+		"SELECT set_config('gatehouse.scope', '*', false); UPDATE usage_rows SET team = 1", "UPDATE audit SET body = ''", "SELECT set_config('gatehouse.scope', '*', false); UPDATE audit SET personal = 'x'", "DELETE FROM installation", "SELECT * FROM audit_words",
 		"SET row_security = off; SELECT * FROM api_keys", "ALTER ROLE " + requestRole + " BYPASSRLS", "SET ROLE postgres", "SELECT * FROM usage_rows_20524",
 		"SELECT set_config('gatehouse.scope', '" + teams[0].String() + "', false); UPDATE api_keys SET team_id = '" + teams[1].String() + "'",
 		"SELECT set_config('gatehouse.scope', '" + teams[0].String() + "', false); INSERT INTO api_key_acls VALUES ('" + teams[1].String() + "', '*', 1, '" + keys[1].ID.String() + "')",
@@ -127,7 +130,7 @@ func TestATeamsScopeHidesOthers(t *testing.T) {
 		}
 		for _, f := range []gatehouse.EventFilter{{After: -1, Limit: 99}, {After: -1, Limit: 99, Query: "put"}, {After: -1, Limit: 99, From: time.Now().Add(-time.Hour), To: time.Now().Add(time.Hour)}} {
 			events, err := v.Events(f)
-			if err != nil || len(events) != 6 {
+			if err != nil || len(events) != 11 {
 				t.Errorf("%d events: %v", len(events), err)
 			}
 			for _, e := range events {

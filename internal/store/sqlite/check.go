@@ -27,7 +27,7 @@ func quickCheck(ctx context.Context, pool *sql.DB, what string) error {
 
 // usageTables hold what was consumed: nearly all of a file's pages, and nothing
 // that grants anything.
-const usageTables = `'usage_rows', 'usage_runs', 'usage_names', 'objects'`
+const usageTables = `'usage_rows', 'usage_runs', 'usage_names', 'objects', 'postings'`
 
 // checkAuthority checks every table but those of usage.
 func checkAuthority(ctx context.Context, pool *sql.DB) error {

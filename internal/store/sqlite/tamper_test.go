@@ -327,3 +327,76 @@ func TestOtherSecretsAreRefused(t *testing.T) {
 	}
 	v.must(v.open())
 }
+
+// TestEditedMoneyIsNotServed: limits, payments and invoices are records of
+// authority like keys.
+func TestEditedMoneyIsNotServed(t *testing.T) {
+	v := newVault(t)
+	limit := gatehouse.USD
+	account := &gatehouse.BillingAccount{ID: v.team, SoftLimit: &limit}
+	topUp := &gatehouse.TopUp{ID: gatehouse.NewID(), TeamID: v.team, Amount: gatehouse.USD, Status: gatehouse.TopUpPending}
+	invoice := &gatehouse.Invoice{ID: gatehouse.NewID(), TeamID: v.team, Cycle: gatehouse.Cycle{Year: 2026, Month: 1}, Total: 100}
+	invited := &gatehouse.Invitation{ID: gatehouse.NewID(), TeamID: v.team, Role: gatehouse.RoleViewer, Digest: gatehouse.DigestOf("i")}
+	hook := &gatehouse.AlertHook{ID: gatehouse.NewID(), TeamID: v.team, URL: "https://a.example/x", Secret: "canary-hook-secret"}
+	_, err := v.db.Update(context.Background(), gatehouse.Cause{}, func(tx store.Tx) error {
+		act := created(v.team, "money")
+		return errors.Join(tx.PutBillingAccount(account, act), tx.PutTopUp(topUp, act), tx.PutInvoice(invoice, act), tx.PutInvitation(invited, act), tx.PutAlertHook(hook, act))
+	})
+	v.must(err)
+	v.exec(`UPDATE billing_accounts SET record = replace(CAST(record AS TEXT), '"softLimit":1', '"softLimit":9')`)
+	v.exec(`UPDATE top_ups SET record = replace(CAST(record AS TEXT), 'TO_CHARGE', 'SUCCEEDED'), name = 'SUCCEEDED'`)
+	v.exec(`UPDATE invoices SET name = ''`)
+	v.exec(`UPDATE invitations SET record = replace(CAST(record AS TEXT), 'viewer', 'owner')`)
+	v.exec(`UPDATE alert_hooks SET record = replace(CAST(record AS TEXT), 'a.example', 'b.example')`)
+	v.must(v.db.View(context.Background(), func(w store.View) error {
+		_, e1 := w.BillingAccount(v.team)
+		_, e2 := w.TopUp(topUp.ID)
+		_, e3 := w.InvoiceOf(v.team, invoice.Cycle)
+		_, e4 := w.Invitation(invited.ID)
+		_, e5 := w.AlertHook(hook.ID)
+		for n, err := range []error{e1, e2, e3, e4, e5} {
+			if !errors.Is(err, gatehouse.NotFound) {
+				v.Errorf("record %d was served: %v", n, err)
+			}
+		}
+		return nil
+	}))
+}
+
+// TestTheLedgerIsAppendOnly, whoever writes the SQL.
+func TestTheLedgerIsAppendOnly(t *testing.T) {
+	v := newVault(t)
+	u := gatehouse.UsageRecord{ID: gatehouse.NewID(), Start: time.Now(), TeamID: v.team, Model: "m"}
+	u.Usage[gatehouse.PromptText], u.Costs[gatehouse.PromptText] = 1, 5
+	v.must(v.db.Ingest(context.Background(), func(i store.Ingest) error { _, err := i.InsertUsage([]gatehouse.UsageRecord{u}); return err }))
+	for _, q := range []string{"DELETE FROM postings", "UPDATE postings SET note = 'x'"} {
+		if res, err := v.raw.Exec(q); err == nil {
+			n, _ := res.RowsAffected()
+			t.Errorf("%s: %d rows", q, n)
+		}
+	}
+}
+
+// TestASignInsTokenIsSealed to its person.
+func TestASignInsTokenIsSealed(t *testing.T) {
+	v := newVault(t)
+	a, b := gatehouse.NewID(), gatehouse.NewID()
+	v.must(v.db.Work(context.Background(), func(w store.Work) error {
+		return errors.Join(w.PutSignIn(store.SignInState{User: a, Refresh: []byte("canary-refresh")}), w.PutSignIn(store.SignInState{User: b, Refresh: []byte("other")}))
+	}))
+	for _, name := range []string{v.path, v.path + "-wal"} {
+		file, err := os.ReadFile(name)
+		v.must(err)
+		if strings.Contains(string(file), "canary-refresh") {
+			t.Errorf("%s holds a token", filepath.Base(name))
+		}
+	}
+	v.exec("UPDATE sign_ins SET sealed = (SELECT sealed FROM sign_ins WHERE user_id = ?) WHERE user_id = ?", a.String(), b.String())
+	v.must(v.db.View(context.Background(), func(w store.View) error {
+		all, err := w.SignIns()
+		if len(all) != 1 || all[0].User != a {
+			t.Errorf("%+v", all)
+		}
+		return err
+	}))
+}

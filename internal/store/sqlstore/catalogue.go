@@ -37,7 +37,7 @@ func (v *view) Prices() ([]*gatehouse.Price, error) { return byName(v, &priceTab
 
 // PricesOf implements [store.Ingest].
 func (v *view) PricesOf(model string) ([]*gatehouse.Price, error) {
-	return list(v, &priceTable, `WHERE deleted_us = 0 AND name = ? ORDER BY created_us DESC, id`, []any{model}, -1)
+	return now(v, &priceTable, `r.deleted_us = 0 AND r.name = ? ORDER BY r.created_us DESC, r.id`, model)
 }
 
 // Cluster implements [store.CatalogueView].

@@ -42,6 +42,9 @@ type Dialect struct {
 	Columns string
 	// Notify wakes the other processes after a change, once per group.
 	Notify string
+	// LockBooks locks teams' money, in the order given, until the transaction
+	// ends; one parameter, a list of numbers. Empty: there is one writer.
+	LockBooks string
 	// AddDay makes room for a day of usage. Where it is empty, rows simply go
 	// into their table.
 	AddDay string

@@ -14,6 +14,15 @@
 // old row put back is behind the log. Rewriting the log too breaks the root in
 // the installation row, which has a MAC of its own.
 //
+// # What usage costs
+//
+// The transaction that inserts usage posts what it costs (posting.go): per team
+// and cycle a posting (ledger.go), the charges that it is made of (charges.go),
+// what budgets spent (funds.go) and what gateways' holds have come to (holds.go).
+// All sums are kept as postings are appended. Whoever reads or writes a team's
+// money in order to change it holds the team's books; where there is one writer
+// they are his.
+//
 // # Who writes
 //
 // Several processes may share a database where the engine says so

@@ -23,7 +23,8 @@ type Summary struct {
 }
 
 // recordTables have the columns of rowColumns.
-const recordTables = "api_keys management_keys teams users upstreams models aliases prices clusters join_tokens memberships"
+const recordTables = "api_keys management_keys teams users upstreams models aliases prices clusters join_tokens memberships " +
+	"billing_accounts top_ups invoices invitations alert_hooks"
 
 // otherTables are what a dump holds beside the records, with their columns.
 // Leases are of those who run, and words follow from the log; neither is here.
@@ -40,6 +41,14 @@ var otherTables = []table{
 	{"objects", "id team_id upstream model created_us"},
 	{"usage_names", "id name"},
 	{"usage_runs", "team day seq requests models cells units quarters"},
+	{"postings", "id team_id time_us kind cycle ref note entries"},
+	{"balances", "team_id account cycle for_cycle used amount"},
+	{"charges", "team_id cycle for_cycle cluster model unit price units ticks"},
+	{"fund_spent", "budget start_s subject team_id ticks"},
+	{"holds", "id team_id fund gateway incarnation seq drawn returned ingested since_us seen_us"},
+	{"alerts", "id team_id time_us record"},
+	{"alerts_sent", "fund share sent_us"},
+	{"sign_ins", "user_id sealed checked_us"},
 	{"usage_rows", "day id start_us team api_key model endpoint cluster client_ip vector rest"},
 }
 

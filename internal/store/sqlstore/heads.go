@@ -20,6 +20,8 @@ var kindBytes = map[gatehouse.Kind]byte{
 	gatehouse.KindKey: 1, gatehouse.KindManagementKey: 2, gatehouse.KindTeam: 3, gatehouse.KindUser: 4,
 	gatehouse.KindUpstream: 5, gatehouse.KindModel: 6, gatehouse.KindAlias: 7, gatehouse.KindPrice: 8,
 	gatehouse.KindCluster: 9, gatehouse.KindJoinToken: 10, gatehouse.KindMembership: 11,
+	gatehouse.KindBilling: 12, gatehouse.KindTopUp: 13, gatehouse.KindInvoice: 14, gatehouse.KindInvitation: 15,
+	gatehouse.KindAlertHook: 16,
 }
 
 // headOf makes the key of a record. Names hash: a collision in 128 bits would

@@ -17,6 +17,9 @@ type ingest struct {
 	fresh map[string]int64        // names numbered in this transaction
 	days  []int64                 // that it made room for
 	runs  []runKey                // days that it added to
+
+	gateway     gatehouse.ID // whose usage it is; zero: nobody's
+	incarnation int64
 }
 
 var _ store.Ingest = (*ingest)(nil)
@@ -127,7 +130,16 @@ func (i *ingest) InsertUsage(records []gatehouse.UsageRecord) (fresh []bool, err
 	for k := range sums {
 		i.runs = append(i.runs, k)
 	}
-	return fresh, sums.write(i.sess)
+	if err := sums.write(i.sess); err != nil {
+		return nil, err
+	}
+	// The books come last: others wait for them.
+	return fresh, i.post(records, fresh)
+}
+
+// From implements [store.BillingIngest].
+func (i *ingest) From(gateway gatehouse.ID, incarnation int64) {
+	i.gateway, i.incarnation = gateway, incarnation
 }
 
 // usageRow is a record as the table has it.

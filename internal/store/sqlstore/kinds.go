@@ -97,7 +97,7 @@ var teamTable = authority[gatehouse.Team]{
 var userTable = authority[gatehouse.User]{
 	table: "users", kind: gatehouse.KindUser,
 	facts: func(u *gatehouse.User) facts {
-		return facts{id: u.ID.String(), team: u.TeamID.String(), user: u.ID.String(), created: u.CreateTime, deleted: u.DeleteTime}
+		return facts{id: u.ID.String(), team: u.TeamID.String(), user: u.ID.String(), name: u.Subject, created: u.CreateTime, deleted: u.DeleteTime}
 	},
 	revision: func(u *gatehouse.User) *gatehouse.Revision { return &u.Revision },
 	bare:     plain[gatehouse.User],

@@ -45,6 +45,9 @@ func (s *Store) Reseal(ctx context.Context) (out Resealed, err error) {
 			}
 		}
 	}
+	if err := s.resealSignIns(ctx, &out); err != nil {
+		return out, err
+	}
 	// The installation's row comes last: its fingerprint keeps out nodes that
 	// lack the new generation, and must not before there is something that they
 	// could not open.
@@ -64,6 +67,8 @@ func resealTables() []resealer {
 		resealerOf(&keyTable), resealerOf(&managementKeyTable), resealerOf(&teamTable), resealerOf(&userTable),
 		resealerOf(&upstreamTable), resealerOf(&modelTable), resealerOf(&aliasTable), resealerOf(&priceTable),
 		resealerOf(&clusterTable), resealerOf(&joinTokenTable), resealerOf(&membershipTable),
+		resealerOf(&billingTable), resealerOf(&topUpTable), resealerOf(&invoiceTable), resealerOf(&invitationTable),
+		resealerOf(&alertHookTable),
 	}
 }
 

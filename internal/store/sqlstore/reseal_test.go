@@ -196,6 +196,9 @@ func TestARotationUnderLoadFailsNothingAndMovesNoRevision(t *testing.T) {
 			})
 			must(t, err)
 
+			must(t, s.Work(store.System(t.Context()), func(w store.Work) error {
+				return w.PutSignIn(store.SignInState{User: team, Refresh: []byte("refresh")})
+			}))
 			rotate(t, dir, guard, secret.Add, "pepper", "mac")
 			rotate(t, dir, guard, secret.Promote, "pepper", "mac")
 			// Killed in the middle: the context ends with some rows done.
@@ -244,6 +247,9 @@ func TestARotationUnderLoadFailsNothingAndMovesNoRevision(t *testing.T) {
 				got, err := v.Upstream(up.ID)
 				if err == nil && got.Credential != "hidden" {
 					t.Error("the credential is lost")
+				}
+				if all, err := v.SignIns(); err != nil || len(all) != 1 || string(all[0].Refresh) != "refresh" {
+					t.Errorf("sign-ins %+v: %v", all, err)
 				}
 				return err
 			}))

@@ -45,6 +45,11 @@ func (s *Store) readState(sess *session, q query) (state, error) {
 	if !found {
 		return st, gatehouse.Errorf(gatehouse.Internal, "the installation row is missing")
 	}
+	return s.prove(st, frontier, mac)
+}
+
+// prove completes and authenticates a row that was read.
+func (s *Store) prove(st state, frontier, mac []byte) (state, error) {
 	for len(frontier) >= 32 {
 		st.tree.Frontier = append(st.tree.Frontier, [32]byte(frontier))
 		frontier = frontier[32:]

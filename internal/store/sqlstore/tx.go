@@ -16,8 +16,10 @@ type tx struct {
 	cause  gatehouse.Cause
 	rev    gatehouse.Revision // what it commits under, if it records anything
 	now    time.Time
-	wrote  bool // a leaf, and so a revision
-	moved  bool // a change
+	wrote  bool           // a leaf, and so a revision
+	moved  bool           // a change
+	posted bool           // to the ledger
+	locked []gatehouse.ID // teams whose books it holds
 	failed error
 }
 

@@ -15,13 +15,14 @@ import (
 type work struct {
 	sess *session
 	now  time.Time
+	s    *Store
 }
 
 var _ store.Work = work{}
 
 // Work implements [store.Store].
 func (s *Store) Work(ctx context.Context, f func(store.Work) error) error {
-	return s.performBy(ctx, s.small, func(w *session) error { return f(work{w, s.opts.Now()}) })
+	return s.performBy(ctx, s.small, func(w *session) error { return f(work{w, s.opts.Now(), s}) })
 }
 
 const (
@@ -101,6 +102,18 @@ func (w work) Trim(before time.Time) error {
 		}
 	}
 	// Memory goes by its own time: what carries a secret was promised to last minutes.
-	_, err = w.sess.exec(trimMemory, micros(w.now), trimMax)
+	if _, err = w.sess.exec(trimMemory, micros(w.now), trimMax); err != nil {
+		return failed(err)
+	}
+	// A gateway may come back to a hold's totals until it has forgotten them.
+	idle := micros(earlier(before, w.now.Add(-holdsIdle)))
+	_, err = w.sess.exec(trimHolds, idle, idle, trimMax)
 	return failed(err)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }

@@ -180,7 +180,7 @@ func (s *Store) group(all []*member) {
 	if err := s.commit(all); err != nil {
 		for _, m := range all {
 			// A connection that was lost deserves a second try: nothing was kept.
-			if (len(all) > 1 || s.silent(err)) && !final(err) {
+			if (len(all) > 1 || s.silent(err) || s.again(err)) && !final(err) {
 				m.conclude(s.commit([]*member{m}))
 			} else {
 				m.conclude(err)
@@ -325,6 +325,9 @@ func (g *group) member(m *member) error {
 	m.rev, m.err, m.woke, m.paniced = gatehouse.Revision{}, nil, false, nil
 	t := g.begin(m)
 	m.err = t.call(m)
+	if g.s.again(m.err) {
+		return m.err // alone it holds fewer locks
+	}
 	if m.err == nil {
 		m.rev, m.woke = t.finish(g)
 	} else {
@@ -358,6 +361,11 @@ func (t *tx) call(m *member) (err error) {
 	if err := m.f(t); err != nil {
 		return err
 	}
+	// What was posted must not be posted again, and whether a COMMIT that was not
+	// answered kept it is told by a leaf: see settle.
+	if t.posted && !t.wrote {
+		return gatehouse.Errorf(gatehouse.Internal, "a posting needs an act that the audit log has")
+	}
 	// A write that failed poisons the member even when f ignored the error:
 	// else a row could be kept without its leaf.
 	return t.failed
@@ -371,11 +379,14 @@ func (s *Store) job(j *job) {
 		return
 	}
 	for tries := 0; ; tries++ {
-		if j.err = s.attempt(j); j.err == nil || tries == deadlocks || s.d.Again == nil || !s.d.Again(j.err) {
+		if j.err = s.attempt(j); tries == deadlocks || !s.again(j.err) {
 			return
 		}
 	}
 }
+
+// again reports that the engine ended a transaction to end a deadlock.
+func (s *Store) again(err error) bool { return err != nil && s.d.Again != nil && s.d.Again(err) }
 
 // deadlocks is how often a job runs again after the engine broke a deadlock.
 const deadlocks = 3

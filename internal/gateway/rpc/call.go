@@ -1,0 +1,283 @@
+package rpc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"gatehouse/internal/llm"
+)
+
+// method is one RPC: how its message becomes a request of a route, and how the
+// route's answer becomes messages.
+type method struct {
+	name    string
+	message func() proto.Message
+	verb    string
+	path    string
+	// tail goes behind path, for a route whose path names an object. The message
+	// is then read before the credential is judged, so it must be small.
+	tail func(in proto.Message) (string, error)
+	// body is the request's JSON; nil for a route without one.
+	body func(in proto.Message) ([]byte, error)
+	// whole makes the answer of a route's whole body.
+	whole func(in proto.Message, body []byte) (proto.Message, error)
+	// frame makes what reads the data of a stream's frames, for a method whose
+	// answer is a stream. It returns nil for a frame that says nothing.
+	frame func() func(data []byte) (proto.Message, error)
+}
+
+// The bytes that are let in of a message: prefixes, and room for the end to be
+// seen, included.
+const (
+	grantWhole = maxMessage + 64<<10
+	grantSmall = 16 << 10
+	smallTime  = 10 * time.Second
+)
+
+// call is one RPC on its way through the gateway: the body of the request that
+// the gateway serves, and the writer of its answer.
+type call struct {
+	*edge
+	m       *method
+	ss      grpc.ServerStream
+	in      proto.Message
+	text    io.Reader // what Read gives; nil until the message was read
+	took    bool      // the message was read, if only to find a mistake
+	mistake error     // of the message: the client's
+	blamed  bool      // the gateway was told of it instead of a body
+
+	header http.Header
+	status int
+	body   []byte
+	frames frames
+	next   func(data []byte) (proto.Message, error)
+	failed error // why no message can follow
+
+	isRefused bool
+	fault     llm.Fault
+	message   string
+	after     time.Duration
+}
+
+// answer runs a call on the library's goroutine.
+func (s *Server) answer(m *method, ss grpc.ServerStream) (err error) {
+	e := ss.Context().Value(edgeKey{}).(*edge)
+	if !e.enter() {
+		return status.FromContextError(context.Canceled).Err()
+	}
+	defer close(e.done)
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("panic in a gRPC call", "method", m.name, "stack", string(debug.Stack())) // its value may hold anything
+			err = status.Error(codes.Internal, "internal error")
+		}
+	}()
+	c := &call{edge: e, m: m, ss: ss, in: m.message(), header: http.Header{}}
+	if m.frame != nil {
+		c.next = m.frame()
+	}
+	aborted := s.through(c, c.request())
+	return c.end(aborted)
+}
+
+// through lets the gateway serve a request, and reports whether it broke off.
+func (s *Server) through(c *call, r *http.Request) (aborted bool) {
+	defer func() {
+		if p := recover(); p == http.ErrAbortHandler {
+			aborted = true
+		} else if p != nil {
+			panic(p)
+		}
+	}()
+	s.gateway.ServeHTTP(c, r)
+	return false
+}
+
+// request is the call as the gateway serves it.
+func (c *call) request() *http.Request {
+	u := &url.URL{Path: c.m.path}
+	if c.m.tail != nil {
+		_ = c.SetReadDeadline(time.Now().Add(smallTime)) // the kernel's clock
+		if name, ok := c.tail(); ok {
+			u.Path, u.RawPath = u.Path+"/"+name, u.Path+"/"+url.PathEscape(name)
+		}
+		_ = c.SetReadDeadline(time.Time{})
+	}
+	r := &http.Request{
+		Method: c.m.verb, URL: u, Proto: "HTTP/2.0", ProtoMajor: 2, Header: inward(c.r.Header), Host: c.r.Host,
+		Body: io.NopCloser(c), ContentLength: -1, RemoteAddr: c.r.RemoteAddr,
+	}
+	return r.WithContext(c.ss.Context())
+}
+
+// inward are the headers of a call without those that describe its own framing.
+// What of them goes on is the gateway's business.
+func inward(from http.Header) http.Header {
+	h := make(http.Header, len(from)+1)
+	for name, values := range from {
+		switch {
+		case strings.HasPrefix(name, "Grpc-"), strings.HasPrefix(name, "Content-"):
+		case name == "Te", name == "Trailer", name == "Accept", name == "Accept-Encoding":
+		default:
+			h[name] = values
+		}
+	}
+	h["Content-Type"] = []string{"application/json"}
+	return h
+}
+
+// tail reads a message that the path depends on. One that is wrong leaves the
+// path as it is: the gateway judges the credential, and then learns of the
+// mistake.
+func (c *call) tail() (string, bool) {
+	if c.mistake = c.take(grantSmall); c.mistake != nil {
+		return "", false
+	}
+	name, err := c.m.tail(c.in)
+	c.mistake = err
+	return name, err == nil
+}
+
+// Read is the body that the gateway reads. It takes the message first.
+func (c *call) Read(p []byte) (int, error) {
+	if !c.took {
+		c.mistake = c.take(grantWhole)
+	}
+	if c.mistake == nil && c.text == nil {
+		c.text = bytes.NewReader(nil)
+		if c.m.body != nil {
+			var text []byte
+			if text, c.mistake = c.m.body(c.in); c.mistake == nil {
+				c.text = bytes.NewReader(text)
+			}
+		}
+	}
+	if c.mistake != nil {
+		c.blamed = true
+		return 0, c.mistake
+	}
+	return c.text.Read(p)
+}
+
+// take reads the message and refuses what nobody would heed.
+func (c *call) take(most int) error {
+	c.took = true
+	c.edge.tap.grant(most)
+	var raw []byte
+	if err := c.ss.RecvMsg(&raw); err != nil {
+		return unreadable(err)
+	}
+	if err := proto.Unmarshal(raw, c.in); err != nil {
+		return status.Errorf(codes.InvalidArgument, "The message is none of %s.", c.m.name)
+	}
+	return known(c.in)
+}
+
+// unreadable words why there is no message.
+func unreadable(err error) error {
+	if status.Code(err) == codes.ResourceExhausted {
+		return status.Errorf(codes.ResourceExhausted, "The message is larger than %d bytes.", maxMessage)
+	}
+	return status.Error(codes.InvalidArgument, "The message ended before its declared length or came too slowly.")
+}
+
+// Header implements [http.ResponseWriter].
+func (c *call) Header() http.Header { return c.header }
+
+// Refuse is told by the gateway why its answer is an error of its own.
+func (c *call) Refuse(f llm.Fault, message string, after time.Duration) {
+	c.isRefused, c.fault, c.message, c.after = true, f, message, after
+}
+
+// WriteHeader implements [http.ResponseWriter]: the headers that mean something
+// in a call go out with its first message.
+func (c *call) WriteHeader(status int) {
+	c.status = status
+	md := metadata.MD{}
+	for name, values := range c.header {
+		if name == "X-Request-Id" || name == "Retry-After" || strings.HasPrefix(name, "X-Ratelimit-") {
+			md.Append(name, values...)
+		}
+	}
+	_ = c.ss.SetHeader(md) // fails when the client is gone
+}
+
+// Write implements [http.ResponseWriter]. An error means, to the gateway, that
+// the client has gone.
+func (c *call) Write(p []byte) (int, error) {
+	switch {
+	case c.failed != nil:
+		return 0, c.failed
+	case c.isRefused:
+		return len(p), nil // what it says is known
+	case c.streams():
+		c.failed = c.frames.split(p, c.pass)
+	case len(c.body)+len(p) > maxMessage:
+		c.failed = status.Errorf(codes.ResourceExhausted, "The answer is larger than %d bytes.", maxMessage)
+	default:
+		c.body = append(c.body, p...)
+	}
+	return len(p), c.failed
+}
+
+// streams says whether what is written are the frames of a stream.
+func (c *call) streams() bool {
+	return c.next != nil && c.status < 300 && strings.HasPrefix(c.header.Get("Content-Type"), "text/event-stream")
+}
+
+// pass sends what the data of one frame says.
+func (c *call) pass(data []byte) error {
+	out, err := c.next(data)
+	if err != nil || out == nil {
+		return err
+	}
+	return c.ss.SendMsg(out)
+}
+
+// FlushError keeps the gateway from calling each write unflushed: messages leave
+// when they are sent.
+func (c *call) FlushError() error { return nil }
+
+// end is the status of a call, after the last of its messages. The first reason
+// that is known for certain counts.
+func (c *call) end(aborted bool) error {
+	switch {
+	case c.blamed:
+		return statusOf(c.mistake)
+	case c.isRefused:
+		return refusalStatus(c.fault, c.message, c.after)
+	case c.failed != nil:
+		return statusOf(c.failed)
+	case c.ss.Context().Err() != nil:
+		return status.FromContextError(c.ss.Context().Err()).Err()
+	case aborted:
+		return status.Error(codes.Unavailable, "The answer broke off.")
+	case c.status >= 300:
+		return upstreamStatus(c.status, c.body)
+	case c.streams():
+		return nil
+	case c.next != nil:
+		return refusalStatus(llm.UpstreamFailed, "The upstream provider answered with something that is not a stream.", 0)
+	}
+	out, err := c.m.whole(c.in, c.body)
+	if err != nil {
+		return refusalStatus(llm.UpstreamFailed, "The upstream provider answered with something that is not an answer.", 0)
+	}
+	return c.ss.SendMsg(out)
+}
+
+// errNoAnswer is JSON that has not the members of an answer.
+var errNoAnswer = errors.New("not an answer")

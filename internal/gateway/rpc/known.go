@@ -1,0 +1,113 @@
+package rpc
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"gatehouse"
+)
+
+// honoured is what of each message is translated. A field that is set and not
+// here is refused by its name: what is ignored is a wish that is.
+var honoured = map[protoreflect.Name]string{
+	"Empty":               "",
+	"GetModelRequest":     "name",
+	"TokenizeTextRequest": "text model user",
+	"EmbedRequest":        "input model encoding_format user",
+	"EmbedInput":          "string",
+	"GetCompletionsRequest": "messages model user n max_tokens seed stop temperature top_p logprobs top_logprobs tools tool_choice" +
+		" response_format frequency_penalty presence_penalty reasoning_effort parallel_tool_calls service_tier safety_identifier",
+	"Message":         "content reasoning_content role name tool_calls tool_call_id",
+	"Content":         "text image_url file",
+	"ImageUrlContent": "image_url file_id detail",
+	"FileContent":     "file_id data filename mime_type url",
+	"ToolCall":        "id type status function",
+	"FunctionCall":    "name arguments",
+	"Tool":            "function",
+	"Function":        "name description strict parameters",
+	"ToolChoice":      "mode function_name",
+	"ResponseFormat":  "format_type schema",
+}
+
+// maxProblems is how many problems of one message are told: they end in a
+// trailer.
+const maxProblems = 16
+
+// problems collects what is wrong with a message.
+type problems struct {
+	list gatehouse.Violations
+	more int
+}
+
+func (p *problems) addf(field, format string, args ...any) {
+	if len(p.list) == maxProblems {
+		p.more++
+		return
+	}
+	p.list.Addf(field, format, args...)
+}
+
+func (p *problems) err() error {
+	if p.more > 0 {
+		p.list.Addf("…", "and %d more", p.more)
+		p.more = 0
+	}
+	return p.list.Err()
+}
+
+// known refuses whatever is set in a message and not honoured.
+func known(m proto.Message) error {
+	var bad problems
+	walk(m.ProtoReflect(), "", &bad)
+	return bad.err()
+}
+
+func walk(m protoreflect.Message, path string, bad *problems) {
+	for rest := m.GetUnknown(); len(rest) > 0; {
+		number, _, n := protowire.ConsumeField(rest)
+		if n < 0 {
+			break
+		}
+		bad.addf(join(path, fmt.Sprint(number)), "unknown field number %d", number)
+		rest = rest[n:]
+	}
+	heeded := strings.Fields(honoured[m.Descriptor().Name()])
+	for i := range m.Descriptor().Fields().Len() {
+		f := m.Descriptor().Fields().Get(i)
+		if !m.Has(f) {
+			continue
+		}
+		at, v := join(path, string(f.Name())), m.Get(f)
+		switch {
+		case !slices.Contains(heeded, string(f.Name())):
+			bad.addf(at, "is not offered by this gateway; leave it out")
+		case f.IsList():
+			for i := range v.List().Len() {
+				walkValue(f, v.List().Get(i), fmt.Sprintf("%s[%d]", at, i), bad)
+			}
+		default:
+			walkValue(f, v, at, bad)
+		}
+	}
+}
+
+func walkValue(f protoreflect.FieldDescriptor, v protoreflect.Value, path string, bad *problems) {
+	switch {
+	case f.Message() != nil:
+		walk(v.Message(), path, bad)
+	case f.Enum() != nil && f.Enum().Values().ByNumber(v.Enum()) == nil:
+		bad.addf(path, "unknown value %d", v.Enum())
+	}
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}

@@ -1,0 +1,130 @@
+package indextest
+
+import (
+	"maps"
+	"math"
+	"strings"
+
+	"gatehouse"
+	"gatehouse/internal/library/index"
+)
+
+// keepPromises are about what is kept and of whom.
+var keepPromises = []promise{
+	{"a document is found with all that was put", func(b *bench) {
+		d := b.put("report", map[string]string{"author": "Kim"}, text("nothing"), index.Chunk{Text: "The mitochondria are here", Page: 7})
+		m := b.finds(b.query("mitochondria"), "The mitochondria are here")[0]
+		if m.Document != d.ID || m.Collection != b.collection || m.Page != 7 || m.Name != "report" || !maps.Equal(m.Fields, d.Fields) || m.ChunkID[6]>>4 != 7 || m.Score <= 0 {
+			b.Errorf("%+v", m)
+		}
+	}},
+	{"a document put again replaces the old one whole", func(b *bench) {
+		d := b.put("one", map[string]string{"a": "1", "b": "2"}, point("apple", 1, 0), point("banana", 0, 1), text("cherry"))
+		d.Fields = map[string]string{"a": "3"}
+		b.ok(b.ix.PutDocument(b.ctx, b.team, b.collection, d, []index.Chunk{point("damson", 0, 1)}))
+		b.finds(b.query("apple banana cherry", 1, 0), "damson")
+		if m := b.finds(b.query("damson"), "damson")[0]; len(m.Fields) != 1 || m.Fields["a"] != "3" {
+			b.Errorf("%v", m.Fields)
+		}
+		b.counts(index.Stats{Documents: 1, Chunks: 1, Vectors: 1, Bytes: 6})
+	}},
+	{"a deleted document is found no more", func(b *bench) {
+		d := b.put("one", nil, point("apple", 1, 0))
+		b.put("two", nil, point("apple pie", 0, 1))
+		b.finds(b.query("apple", 1, 0), "apple", "apple pie")
+		b.ok(b.ix.DeleteDocument(b.ctx, b.team, b.collection, d.ID))
+		b.ok(b.ix.DeleteDocument(b.ctx, b.team, b.collection, d.ID))
+		b.finds(b.query("apple", 1, 0), "apple pie")
+		b.counts(index.Stats{Documents: 1, Chunks: 1, Vectors: 1, Bytes: 9})
+	}},
+	{"a deleted collection is empty, and may be made again", func(b *bench) {
+		for range 5 {
+			b.put("one", nil, point("apple", 1, 0), text("pear"))
+		}
+		b.ok(b.ix.DeleteCollection(b.ctx, b.team, b.collection))
+		b.ok(b.ix.DeleteCollection(b.ctx, b.team, b.collection))
+		b.finds(b.query("apple", 1, 0))
+		_, err := b.ix.Stats(b.ctx, b.team, b.collection)
+		b.fails(err, gatehouse.NotFound)
+		b.fails(b.ix.PutDocument(b.ctx, b.team, b.collection, document("x", nil), nil), gatehouse.NotFound)
+		b.make(index.Collection{ID: b.collection, Metric: index.Euclidean, Dimension: 3})
+		b.finds(b.query("apple pear", 1, 0, 0))
+		b.counts(index.Stats{})
+		b.ok(b.ix.Sweep(b.ctx))
+	}},
+	{"another team finds nothing and changes nothing", func(b *bench) {
+		d := b.put("one", map[string]string{"k": "v"}, point("apple", 1, 0))
+		q, mine := b.query("apple", 1, 0), b.team
+		b.team = gatehouse.NewID()
+		b.finds(q)
+		_, err := b.ix.Stats(b.ctx, b.team, b.collection)
+		b.fails(err, gatehouse.NotFound)
+		b.fails(b.ix.PutDocument(b.ctx, b.team, b.collection, d, nil), gatehouse.NotFound)
+		b.fails(b.ix.UpdateFields(b.ctx, b.team, b.collection, d.ID, nil), gatehouse.NotFound)
+		b.ok(b.ix.DeleteDocument(b.ctx, b.team, b.collection, d.ID))
+		b.ok(b.ix.DeleteCollection(b.ctx, b.team, b.collection))
+		// The same id is another collection in another team.
+		b.make(index.Collection{ID: b.collection})
+		b.ok(b.ix.PutDocument(b.ctx, b.team, b.collection, d, []index.Chunk{point("apple of another", 0, 1)}))
+		b.finds(q, "apple of another")
+		b.team = mine
+		b.finds(q, "apple")
+	}},
+	{"a document is in one collection and not in another", func(b *bench) {
+		d := b.put("one", nil, point("apple", 1, 0))
+		first := b.collection
+		b.collection = b.make(index.Collection{})
+		b.finds(b.query("apple", 1, 0))
+		b.ok(b.ix.PutDocument(b.ctx, b.team, b.collection, d, []index.Chunk{point("apple two", 1, 1)}))
+		q := b.query("apple", 1, 0)
+		q.Collections = append(q.Collections, first, first)
+		q.Vectors[first] = []float32{1, 0}
+		if found := b.search(q); len(found) != 2 || found[0].Collection == found[1].Collection {
+			b.Errorf("%+v", found)
+		}
+	}},
+	{"fields are replaced and chunks stay", func(b *bench) {
+		d := b.put("one", map[string]string{"a": "1", "b": "2"}, text("apple"))
+		b.ok(b.ix.UpdateFields(b.ctx, b.team, b.collection, d.ID, map[string]string{"c": "3"}))
+		if m := b.finds(b.query("apple"), "apple")[0]; !maps.Equal(m.Fields, map[string]string{"c": "3"}) {
+			b.Errorf("%v", m.Fields)
+		}
+		b.fails(b.ix.UpdateFields(b.ctx, b.team, b.collection, gatehouse.NewID(), nil), gatehouse.NotFound)
+	}},
+	{"a collection put again stays as it is", func(b *bench) {
+		b.put("one", nil, point("apple", 1, 0))
+		b.make(index.Collection{ID: b.collection})
+		b.make(index.Collection{ID: b.collection, Metric: index.Cosine, Dimension: 2})
+		b.fails(b.ix.PutCollection(b.ctx, b.team, index.Collection{ID: b.collection, Metric: index.Euclidean}), gatehouse.FailedPrecondition)
+		b.fails(b.ix.PutCollection(b.ctx, b.team, index.Collection{ID: b.collection, Dimension: 3}), gatehouse.FailedPrecondition)
+		b.fails(b.ix.PutCollection(b.ctx, b.team, index.Collection{ID: gatehouse.NewID(), Metric: "manhattan"}), gatehouse.InvalidArgument)
+		b.finds(b.query("apple"), "apple")
+	}},
+	{"what does not fit changes nothing", func(b *bench) {
+		d := b.put("one", nil, point("apple", 1, 0))
+		for _, bad := range []index.Chunk{point("x", 1), point("x", float32(math.NaN()), 1), point("x", float32(math.Inf(1)), 1), text(strings.Repeat("x", index.MaxChunk+1))} {
+			b.fails(b.ix.PutDocument(b.ctx, b.team, b.collection, d, []index.Chunk{text("fine"), bad}), gatehouse.InvalidArgument)
+		}
+		b.finds(b.query("apple fine x"), "apple")
+		_, err := b.ix.Search(b.ctx, b.team, b.query("apple", 1, 2, 3))
+		b.fails(err, gatehouse.InvalidArgument)
+	}},
+	{"text that no database takes is mended", func(b *bench) {
+		b.put("a\x00\xff", map[string]string{"k\x00": "\xffv"}, text("ap\x00ple \xff pear"), text(""), text("\x00"))
+		b.finds(b.query("pear"), "ap\uFFFDple \uFFFD pear")
+	}},
+	{"a document without chunks counts", func(b *bench) {
+		b.put("empty", nil)
+		b.counts(index.Stats{Documents: 1})
+		b.finds(b.query("empty", 1, 0))
+	}},
+}
+
+func (b *bench) counts(want index.Stats) {
+	b.Helper()
+	got, err := b.ix.Stats(b.ctx, b.team, b.collection)
+	b.ok(err)
+	if got != want {
+		b.Fatalf("%+v, want %+v", got, want)
+	}
+}
