@@ -181,6 +181,6 @@ func (f Fund) String() string {
 // AdmitsBudget reports when a budget exceeds what the holder of g may set.
 func (g *Grant) AdmitsBudget(amount Ticks, v *Violations) {
 	if g != nil && g.MaxBudget != nil && amount > *g.MaxBudget {
-		v.Addf("amount", "must be at most %s: that is what this management key may grant", *g.MaxBudget)
+		v.Addf("amountCents", "must be at most %s: that is what this management key may grant", *g.MaxBudget)
 	}
 }

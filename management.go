@@ -291,7 +291,8 @@ type Prices interface {
 	ListPrices(context.Context, Page) ([]*Price, string, error)
 	GetPrice(context.Context, ID) (*Price, error)
 	// PutPrice adds a price; Effective defaults to now. A price in force is
-	// never edited, a later one replaces it.
+	// never edited: a later one replaces it, and one that begins in the past, at
+	// most 366 days ago, corrects it for what is rated from then on.
 	PutPrice(context.Context, *Price) (*Price, error)
 	DeletePrice(context.Context, ID) error
 }

@@ -9,8 +9,7 @@ import (
 	"gatehouse"
 )
 
-// public are the operations that take no credential, and the document itself:
-// they answer the same whoever asks for whatever team, and name none.
+// public is the document itself, for programs and for people.
 func (m *matrix) public() {
 	for _, path := range []string{"/openapi.json", "/docs"} {
 		a := asking{method: "GET", text: path + "\n\n"}
@@ -40,8 +39,8 @@ func (m *matrix) strangers(o *operation) {
 		m.opened(o)
 		return
 	}
-	broken := o.template()
-	broken.text = strings.Replace(broken.text, "\n\n", "?no=such\n\n{", 1)
+	broken := o.template().with("query", "no", "such")
+	broken.text += "{"
 	kind := "401 " + o.kind()
 	if o.invited {
 		kind = "401 invitation"

@@ -151,20 +151,20 @@ func nobody(like *side) *side {
 func (m *matrix) hireAndFire() {
 	m.t.Helper()
 	team := m.a.vars["team"]
-	make := func(members string) (id, key string) {
+	hire := func(members string) (id, key string) {
 		var k struct{ APIKey, APIKeyID string }
 		m.must("POST", "/admin/v1/management-keys", `{"name":"canary","teamId":"`+team+`",`+members+`}`, &k)
 		return k.APIKeyID, k.APIKey
 	}
 	all := `"acls":["team-token:endpoint:*"]`
-	_, expired := make(all + fmt.Sprintf(`,"expireTime":%q`, time.Now().Add(2*time.Second).UTC().Format(time.RFC3339Nano)))
-	id, revoked := make(all)
+	_, expired := hire(all + fmt.Sprintf(`,"expireTime":%q`, time.Now().Add(2*time.Second).UTC().Format(time.RFC3339Nano)))
+	id, revoked := hire(all)
 	m.must("DELETE", "/admin/v1/management-keys/"+id, "", new(any))
 	removed := m.formerMember(team)
 	wide := `"scope":"SCOPE_ORGANIZATION",`
 	for _, o := range m.ops {
 		if o.Scope != "" && m.lacking[o.Scope] == "" {
-			_, m.lacking[o.Scope] = make(wide + `"acls":` + scopesWithout(o.Scope))
+			_, m.lacking[o.Scope] = hire(wide + `"acls":` + scopesWithout(o.Scope))
 		}
 	}
 	mint := func(plane gatehouse.Plane) string {
@@ -179,7 +179,7 @@ func (m *matrix) hireAndFire() {
 		{name: "invitation", text: bearer(m.a.vars["invite"]), only: "managers"}, {name: "management key", text: bearer(m.a.key), only: "invited"},
 	}
 	self := asking{method: "GET", text: "/auth/management-keys/validation\n\n"}
-	for m.send(bearer(expired), self).status == http.StatusOK {
+	for deadline := time.Now().Add(10 * time.Second); m.send(bearer(expired), self).status == http.StatusOK && time.Now().Before(deadline); {
 		time.Sleep(20 * time.Millisecond)
 	}
 	m.installation()

@@ -136,7 +136,7 @@ func judgeBudget(v store.View, who *principal, t *gatehouse.Team, before, b *gat
 		bad.Addf("body", "a team has at most %d budgets; one for * is one for each", gatehouse.MaxBudgets)
 	}
 	if b.Amount <= 0 || b.Amount > gatehouse.MaxBudgetAmount {
-		bad.Addf("amount", "must be more than 0 and at most %s", gatehouse.MaxBudgetAmount)
+		bad.Addf("amountCents", "must be more than 0 and at most %s", gatehouse.MaxBudgetAmount)
 	}
 	checkBudgetPeriod(b, &bad)
 	checkAlertAt(b, &bad)
@@ -265,24 +265,17 @@ func (c *Caller) BudgetStates(ctx context.Context, team gatehouse.ID) ([]gatehou
 // order of the budgets, and within one by subject.
 func budgetStates(v store.View, t *gatehouse.Team, now time.Time) (out []gatehouse.BudgetState, err error) {
 	for _, b := range t.Budgets {
-		spent, err := v.SpentFunds(b.ID)
+		only := b.Fund(t.ID, b.Only(), now)
+		funds, err := v.BudgetFunds(b.ID, only.Start)
 		if err != nil {
 			return nil, err
 		}
-		first := b.Fund(t.ID, b.Only(), now)
-		if _, known := spent[first]; !known && !b.Each() {
-			spent[first] = 0 // shown before anything was spent
+		if !b.Each() {
+			funds[only] = funds[only] // shown before anything was spent
 		}
 		from := len(out)
-		for f, ticks := range spent {
-			if f.Start != first.Start {
-				continue
-			}
-			held, err := v.HeldBy(f)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, gatehouse.BudgetState{Budget: b, Of: f.Of, Spent: ticks, Held: held, Start: b.Start(now), End: b.End(now)})
+		for f, use := range funds {
+			out = append(out, gatehouse.BudgetState{Budget: b, Of: f.Of, Spent: use.Spent, Held: use.Held, Start: b.Start(now), End: b.End(now)})
 		}
 		slices.SortFunc(out[from:], func(x, y gatehouse.BudgetState) int { return strings.Compare(x.Of, y.Of) })
 	}

@@ -26,11 +26,11 @@ func TestABudgetIsJudgedWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	for field, b := range map[string]gatehouse.Budget{
-		"name":    lunch(nil), // taken
-		"amount":  lunch(func(b *gatehouse.Budget) { b.Name, b.Amount = "x", -1 }),
-		"zone":    lunch(func(b *gatehouse.Budget) { b.Name, b.Zone = "x", "Mars/Olympus" }),
-		"period":  lunch(func(b *gatehouse.Budget) { b.Name, b.Period = "x", "decade" }),
-		"subject": lunch(func(b *gatehouse.Budget) { b.Name, b.Subject = "x", "planet" }),
+		"name":        lunch(nil), // taken
+		"amountCents": lunch(func(b *gatehouse.Budget) { b.Name, b.Amount = "x", -1 }),
+		"zone":        lunch(func(b *gatehouse.Budget) { b.Name, b.Zone = "x", "Mars/Olympus" }),
+		"period":      lunch(func(b *gatehouse.Budget) { b.Name, b.Period = "x", "decade" }),
+		"subject":     lunch(func(b *gatehouse.Budget) { b.Name, b.Subject = "x", "planet" }),
 		"value": lunch(func(b *gatehouse.Budget) {
 			b.Name, b.Subject, b.Value = "x", gatehouse.BudgetKey, gatehouse.NewID().String()
 		}),

@@ -119,7 +119,7 @@ func (c *Caller) SpendingLimits(ctx context.Context, team gatehouse.ID) (gatehou
 
 // pays reports whether a team's usage is paid for, and not metered only.
 func pays(t *gatehouse.Team) bool {
-	return t.Billing == gatehouse.BillingPrepaid || t.Billing == gatehouse.BillingPostpaid
+	return t.Billing.Pays()
 }
 
 // effective is what a team may owe a month beyond its credit.

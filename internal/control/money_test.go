@@ -30,7 +30,12 @@ func openBank(t *testing.T, mode gatehouse.BillingMode) *bank {
 // use ingests a request that cost some prompt tokens, made now.
 func (b *bank) use(t *testing.T, price gatehouse.Ticks, tokens int64) gatehouse.UsageRecord {
 	t.Helper()
-	now := b.clock.Now()
+	return b.useAt(t, b.clock.Now(), price, tokens)
+}
+
+// useAt is use of a request that was made at a time.
+func (b *bank) useAt(t *testing.T, now time.Time, price gatehouse.Ticks, tokens int64) gatehouse.UsageRecord {
+	t.Helper()
 	u := gatehouse.UsageRecord{
 		ID: gatehouse.NewTimeID(now), Start: now, Close: now, TeamID: b.team, KeyID: gatehouse.NewID(), Model: "grok-4",
 		Endpoint: "chat", Cluster: "local", Gateway: gatehouse.NewID(), Status: 200, Outcome: gatehouse.Completed,

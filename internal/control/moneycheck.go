@@ -97,20 +97,20 @@ func checkAccount(a *gatehouse.BillingAccount, bad *gatehouse.Violations) {
 	if hard := a.HardOverride; hard != nil {
 		checkCents("hardOverride", *hard, bad)
 		if *hard < 0 || *hard > maxCredit {
-			bad.Addf("hardOverride", "must be from $0.00 to %s", maxCredit)
+			bad.Addf("hardLimitCents", "must be from $0.00 to %s", maxCredit)
 		}
 	}
 	if a.TaxBasisPoints < 0 || a.TaxBasisPoints > maxTaxBP {
 		bad.Addf("taxBasisPoints", "must be from 0 to %d: 1900 is 19 %%", maxTaxBP)
 	}
 	if len(a.Methods) > maxMethods {
-		bad.Addf("paymentMethods", "at most %d", maxMethods)
+		bad.Addf("methods", "at most %d", maxMethods)
 	}
 	seen := map[string]bool{"": true}
 	for i := range a.Methods {
 		m := &a.Methods[i]
 		if seen[m.ID] {
-			bad.Addf("paymentMethods", "every one needs a paymentMethodId of its own")
+			bad.Addf("methods", "every one needs a paymentMethodId of its own")
 		}
 		seen[m.ID] = true
 		checkMethod(m, bad)

@@ -143,6 +143,19 @@ func TestAPaymentThatWasTakenBackIsOwed(t *testing.T) {
 	}
 }
 
+// What an external processor took in is given back there: an operator who did it
+// here as well would take it from the team twice.
+func TestAnExternalPaymentIsRefundedByItsProcessor(t *testing.T) {
+	x := openTill(t)
+	x.tell("acme", x.event("evt_1", "succeeded", 500))
+	_, err := x.root().RefundTopUp(t.Context(), x.topUp.ID, 2*gatehouse.USD)
+	if wantCode(t, gatehouse.FailedPrecondition, err); !strings.Contains(gatehouse.Public(err), "acme") {
+		t.Errorf("%v", err)
+	}
+	x.want(t, "refunded there", 200, 3*gatehouse.USD, x.tell("acme", x.event("evt_2", "refunded", 200)))
+	x.balanced(t)
+}
+
 // slow is a processor that is away for a while, and then has a name for what it
 // was asked for.
 type slow struct {

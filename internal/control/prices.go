@@ -44,7 +44,7 @@ func (c *Caller) PutPrice(ctx context.Context, p *gatehouse.Price) (*gatehouse.P
 					return nil, err
 				}
 			}
-			if err := notBackdated(tx, &next, who.now); err != nil {
+			if err := backdated(tx, &next, who.now); err != nil {
 				return nil, err
 			}
 			return &next, c.s.putPrice(tx, &next)
@@ -67,11 +67,16 @@ func (c *Caller) replaceable(tx store.Tx, id gatehouse.ID, model string, now tim
 	return c.matches(before.Revision)
 }
 
-// notBackdated refuses a price that would change what the past cost. The
-// first price of a model may lie in the past: usage that nothing priced is
-// rated by it.
-func notBackdated(tx store.Tx, p *gatehouse.Price, now time.Time) error {
-	if !p.Effective.Before(now.Add(-clockSkew)) {
+// maxBackdated is how far back a price may begin: what is older was invoiced
+// long ago.
+const maxBackdated = 366 * 24 * time.Hour
+
+// backdated checks a price that begins in the past. It corrects one that was
+// wrong: rows keep what they cost until their cycle is re-rated, and what
+// arrives late is rated by it. The first price of a model rates what nothing
+// priced, and may begin at any time.
+func backdated(tx store.Tx, p *gatehouse.Price, now time.Time) error {
+	if !p.Effective.Before(now.Add(-maxBackdated)) {
 		return nil
 	}
 	prices, err := tx.Prices()
@@ -80,7 +85,7 @@ func notBackdated(tx store.Tx, p *gatehouse.Price, now time.Time) error {
 	}
 	for _, o := range prices {
 		if o.Model == p.Model && past(o.Effective, now) {
-			return gatehouse.Violations{{Field: "effective", Problem: "must not be in the past: another price is in force, and usage was rated by it"}}.Err()
+			return gatehouse.Violations{{Field: "effective", Problem: "must be within the last 366 days: another price is in force"}}.Err()
 		}
 	}
 	return nil

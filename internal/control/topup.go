@@ -17,6 +17,10 @@ type processor interface {
 	Ask(ctx context.Context, t *gatehouse.TopUp) (external string, err error)
 }
 
+// manualProcessor is the processor's name when an operator confirms payments. No
+// other may have it.
+const manualProcessor = "manual"
+
 // TopUp implements gatehouse.Money. While one is pending it is the answer,
 // whatever the amount, and the processor is reminded of it.
 func (c *Caller) TopUp(ctx context.Context, team gatehouse.ID, amount gatehouse.Ticks) (*gatehouse.TopUp, error) {

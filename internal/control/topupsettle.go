@@ -122,12 +122,18 @@ func (s *Service) failed(tx store.Tx, op gatehouse.Operation, before *gatehouse.
 }
 
 // RefundTopUp implements gatehouse.Treasury. What gateways have drawn is not
-// there to be given back: it may be spent by now.
+// there to be given back: it may be spent by now. What another processor took in
+// is given back there, and its event says so: once here and once there would
+// take it from the team twice.
 func (c *Caller) RefundTopUp(ctx context.Context, id gatehouse.ID, amount gatehouse.Ticks) (*gatehouse.TopUp, error) {
 	const op = gatehouse.RefundTopUp
 	return c.ofTopUp(ctx, op, id, func(tx store.Tx, t *gatehouse.TopUp) (*gatehouse.TopUp, error) {
 		if err := refundable(t, amount); err != nil {
 			return nil, err
+		}
+		if t.Processor != manualProcessor {
+			return nil, gatehouse.Errorf(gatehouse.FailedPrecondition,
+				"the payment processor '%s' took this top-up: refund it there, and its event takes the credit back", t.Processor)
 		}
 		_, free, err := creditOf(tx, t.TeamID)
 		if err != nil {
@@ -148,7 +154,7 @@ func refundable(t *gatehouse.TopUp, amount gatehouse.Ticks) error {
 	var bad gatehouse.Violations
 	checkCents("amount", amount, &bad)
 	if left := t.Amount - t.Refunded; amount <= 0 || amount > left {
-		bad.Addf("amount", "must be more than $0.00 and at most %s, what is left of the top-up", left)
+		bad.Addf("cents", "must be more than $0.00 and at most %s, what is left of the top-up", left)
 	}
 	return bad.Err()
 }

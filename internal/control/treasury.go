@@ -22,7 +22,7 @@ func (c *Caller) GrantCredit(ctx context.Context, team gatehouse.ID, amount gate
 			text := checkText("note", text, maxBillingText, &bad)
 			checkCents("amount", amount, &bad)
 			if amount == 0 || amount < -gatehouse.MaxTopUp || amount > gatehouse.MaxTopUp {
-				bad.Addf("amount", "must be from -%s to %s, and not 0", gatehouse.MaxTopUp, gatehouse.MaxTopUp)
+				bad.Addf("cents", "must be from -%s to %s, and not 0", gatehouse.MaxTopUp, gatehouse.MaxTopUp)
 			}
 			if err := bad.Err(); err != nil {
 				return out, err

@@ -235,7 +235,7 @@ func grantsOfCredit(t *testing.T, v *vault) {
 	}
 	want(t, gatehouse.FailedPrecondition, second(v.GrantCredit(v.ctx, v.TeamID, -21*gatehouse.USD, "")))
 	for _, wrong := range []gatehouse.Ticks{0, gatehouse.MaxTopUp + gatehouse.Cent} {
-		wantField(t, "amount", second(v.GrantCredit(v.ctx, v.TeamID, wrong, "")))
+		wantField(t, "cents", second(v.GrantCredit(v.ctx, v.TeamID, wrong, "")))
 	}
 	if b := must[gatehouse.Balance](t)(v.GrantCredit(v.ctx, v.TeamID, -5*gatehouse.USD, "a mistake")); b.Credit != 15*gatehouse.USD {
 		t.Errorf("balance %+v", b)
@@ -250,12 +250,12 @@ func refunds(t *testing.T, v *vault) {
 	v.prepaid(t)
 	paid := v.pay(t, 10*gatehouse.USD)
 	for _, wrong := range []gatehouse.Ticks{0, -gatehouse.USD, 11 * gatehouse.USD} {
-		wantField(t, "amount", second(v.RefundTopUp(v.ctx, paid.ID, wrong)))
+		wantField(t, "cents", second(v.RefundTopUp(v.ctx, paid.ID, wrong)))
 	}
 	if got := must[*gatehouse.TopUp](t)(v.RefundTopUp(v.ctx, paid.ID, 4*gatehouse.USD)); got.Refunded != 4*gatehouse.USD || v.credit(t) != 6*gatehouse.USD {
 		t.Errorf("refunded %+v", got)
 	}
-	wantField(t, "amount", second(v.RefundTopUp(v.ctx, paid.ID, 7*gatehouse.USD)))
+	wantField(t, "cents", second(v.RefundTopUp(v.ctx, paid.ID, 7*gatehouse.USD)))
 	must[gatehouse.Balance](t)(v.GrantCredit(v.ctx, v.TeamID, -3*gatehouse.USD, ""))
 	want(t, gatehouse.FailedPrecondition, second(v.RefundTopUp(v.ctx, paid.ID, 4*gatehouse.USD)))
 }

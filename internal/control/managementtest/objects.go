@@ -199,17 +199,20 @@ func prices(t *testing.T, p *plane) {
 		"unknown unit":         func(x *gatehouse.Price) { x.Units = map[string]gatehouse.Ticks{"Smoke": 1} },
 		"negative":             func(x *gatehouse.Price) { x.Units[gatehouse.PromptText.String()] = -1 },
 		"source":               func(x *gatehouse.Price) { x.Source = "" },
-		"effective":            func(x *gatehouse.Price) { x.Effective = p.Now().Add(-time.Hour) },
+		"effective":            func(x *gatehouse.Price) { x.Effective = p.Now().AddDate(-2, 0, 0) },
 		"longContextThreshold": func(x *gatehouse.Price) { x.LongThreshold = 5 },
 	} {
 		x := price()
 		spoil(x)
 		wantField(t, field, second(p.PutPrice(p.ctx, x)))
 	}
+	mended := price()
+	mended.Effective = p.Now().Add(-time.Hour) // a correction, for what arrives late and for re-rating
+	must[*gatehouse.Price](t)(p.PutPrice(p.ctx, mended))
 	later := price()
 	later.Effective = p.Now().Add(time.Hour)
 	next := must[*gatehouse.Price](t)(p.PutPrice(p.ctx, later))
-	if all, _, err := p.ListPrices(p.ctx, gatehouse.Page{}); err != nil || len(all) != 2 || all[1].ID != next.ID {
+	if all, _, err := p.ListPrices(p.ctx, gatehouse.Page{}); err != nil || len(all) != 3 || all[2].ID != next.ID {
 		t.Errorf("prices %+v, %v", all, err)
 	}
 	if got := must[*gatehouse.Price](t)(p.GetPrice(p.ctx, next.ID)); got.Model != "m" || !got.Effective.Equal(next.Effective) {

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -60,10 +61,9 @@ var tokenizer = service{"Tokenize", []method{{
 
 func tokens(body []byte) ([]*xai.Token, error) {
 	type token struct {
-		ID    uint32  `json:"token_id"`
-		Text  string  `json:"string_token"`
-		Bytes []uint8 `json:"-"`
-		Raw   []int   `json:"token_bytes"`
+		ID    uint32 `json:"token_id"`
+		Text  string `json:"string_token"`
+		Bytes []int  `json:"token_bytes"` // numbers, not base64
 	}
 	var in struct {
 		Tokens []token `json:"token_ids"`
@@ -72,7 +72,7 @@ func tokens(body []byte) ([]*xai.Token, error) {
 		return nil, err
 	}
 	return each(in.Tokens, func(t token) *xai.Token {
-		return &xai.Token{TokenId: t.ID, StringToken: t.Text, TokenBytes: each(t.Raw, func(b int) byte { return byte(b) })}
+		return &xai.Token{TokenId: t.ID, StringToken: t.Text, TokenBytes: each(t.Bytes, func(b int) byte { return byte(b) })}
 	}), nil
 }
 
@@ -84,6 +84,15 @@ var embedder = service{"Embedder", []method{{
 }}}
 
 func embedBody(r *xai.EmbedRequest) ([]byte, error) {
+	var bad problems
+	for i, in := range r.Input {
+		if in.Input == nil {
+			bad.addf(fmt.Sprintf("input[%d]", i), "must be a string")
+		}
+	}
+	if err := bad.err(); err != nil {
+		return nil, err
+	}
 	format := "float"
 	if r.EncodingFormat == xai.EmbedEncodingFormat_FORMAT_BASE64 {
 		format = "base64"

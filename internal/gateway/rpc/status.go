@@ -75,7 +75,11 @@ func with(st *status.Status, detail protoadapt.MessageV1) *status.Status {
 
 // upstreamStatus is an upstream's 4xx, which REST passes on unchanged.
 func upstreamStatus(code int, body []byte) error {
-	text := errorText(body)
+	var e struct {
+		Error fault `json:"error"`
+	}
+	_ = json.Unmarshal(body, &e) // what is no JSON has no words
+	text := e.Error.text
 	if text == "" {
 		text = fmt.Sprintf("The upstream provider answered with status %d.", code)
 	}
@@ -103,24 +107,24 @@ func upstreamCode(code int) codes.Code {
 	return codes.Unknown
 }
 
-// errorText finds the words in an error body: {"error":{"message"}}, as most
-// providers have it, or {"error"}, as xAI has. Empty when there are none.
-func errorText(body []byte) string {
-	var e struct {
-		Error json.RawMessage `json:"error"`
+// fault is the error in a body or frame: {"message"}, as most providers have it,
+// or a string, as xAI has.
+type fault struct {
+	there bool
+	text  string
+}
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (f *fault) UnmarshalJSON(b []byte) error {
+	if f.there = string(b) != "null"; !f.there || json.Unmarshal(b, &f.text) == nil {
+		return nil
 	}
-	if json.Unmarshal(body, &e) != nil || len(e.Error) == 0 {
-		return ""
-	}
-	var text string
-	if json.Unmarshal(e.Error, &text) == nil {
-		return text
-	}
-	var inner struct {
+	var in struct {
 		Message string `json:"message"`
 	}
-	_ = json.Unmarshal(e.Error, &inner)
-	return inner.Message
+	_ = json.Unmarshal(b, &in) // without words it still is an error
+	f.text = in.Message
+	return nil
 }
 
 // clip bounds a text that ends in a trailer: clients refuse large ones.

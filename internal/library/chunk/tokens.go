@@ -24,7 +24,7 @@ var codecs = map[string]func() *codec.Codec{
 
 const (
 	cachedWord  = 32      // bytes of the longest word that is remembered
-	cachedWords = 1 << 15 // words: some 3 MB
+	cachedWords = 1 << 15 // words of a generation: some 3 MB
 )
 
 // counter counts tokens exactly, word by word. Most words of a text are ones
@@ -32,6 +32,7 @@ const (
 type counter struct {
 	codec *codec.Codec
 	seen  map[string]int32
+	older map[string]int32 // what was seen before seen was full
 }
 
 func newCounter(encoding string) *counter {
@@ -53,13 +54,20 @@ func (c *counter) word(w []byte) int {
 	if n, ok := c.seen[string(w)]; ok {
 		return int(n)
 	}
+	if n, ok := c.older[string(w)]; ok {
+		return c.remember(w, int(n))
+	}
 	n, err := c.codec.Count(string(w))
 	if err != nil {
 		n = len(w) // an upper bound: a token is at least a byte
 	}
+	return c.remember(w, n)
+}
+
+func (c *counter) remember(w []byte, n int) int {
 	if len(w) <= cachedWord {
 		if len(c.seen) >= cachedWords {
-			clear(c.seen)
+			c.seen, c.older = map[string]int32{}, c.seen
 		}
 		c.seen[string(w)] = int32(n)
 	}

@@ -107,14 +107,3 @@ func sniffArchive(s source) (Kind, string, error) {
 	}
 	return "", "", fail(Unsupported, "archives are not opened: upload the documents in it")
 }
-
-// measure unpacks a part to nowhere.
-func (a *archive) measure(name string) error {
-	r, err := a.open(name)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	_, err = io.Copy(io.Discard, r)
-	return err
-}

@@ -69,7 +69,7 @@ func read(s source, e *emitter) (result Result, err error) {
 	if err := readers[kind](s, e); err != nil {
 		return Result{}, err
 	}
-	return Result{Kind: kind, Type: found}, e.flush()
+	return Result{Kind: kind, Type: found, Lost: e.lost}, e.flush()
 }
 
 var readers = map[Kind]func(source, *emitter) error{

@@ -18,6 +18,7 @@ type emitter struct {
 	cr   bool  // the last character was a carriage return
 	most int64 // bytes of text
 	said int64
+	lost int // pages that could not be read
 	err  error
 }
 

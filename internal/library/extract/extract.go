@@ -62,6 +62,7 @@ type Result struct {
 	Kind     Kind   `json:"kind"`
 	Type     string `json:"type"`     // the content type found by looking, whatever was declared
 	Bytes    int64  `json:"bytes"`    // of text; 0 where a document has none, as a scan has not
+	Lost     int    `json:"lost"`     // pages of a PDF that could not be read, while others could
 	Isolated bool   `json:"isolated"` // the child had neither a network nor a file system
 }
 

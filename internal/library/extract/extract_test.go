@@ -105,36 +105,37 @@ func TestFaultsAreClassed(t *testing.T) {
 		l    Limits
 		want Class
 	}{
-		"zero bytes":            {nil, DefaultLimits(), Damaged},
-		"an executable":         {append([]byte("\x7fELF\x02\x01\x01"), make([]byte, 100)...), DefaultLimits(), Unsupported},
-		"a picture":             {[]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"), DefaultLimits(), Unsupported},
-		"a picture and a page":  {[]byte("GIF89a/*\x00\x00*/<html><body>words</body></html>"), DefaultLimits(), Unsupported},
-		"bytes":                 {bytes.Repeat([]byte{0, 1, 2, 3, 0xfe}, 1000), DefaultLimits(), Unsupported},
-		"bytes behind words":    {append([]byte(strings.Repeat("words ", 600)), bytes.Repeat([]byte{0, 1, 2}, 9000)...), DefaultLimits(), Unsupported},
-		"an archive":            {zipped(t, part{"a.txt", "words"}), DefaultLimits(), Unsupported},
-		"a nested archive":      {zipped(t, part{"in.zip", string(sampleDOCX(t))}), DefaultLimits(), Unsupported},
-		"RTF":                   {[]byte(`{\rtf1\ansi words}`), DefaultLimits(), Unsupported},
-		"old Office":            {append([]byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), make([]byte, 4096)...), DefaultLimits(), Unsupported},
-		"encrypted Office":      {encryptedXLSX(t), DefaultLimits(), Encrypted},
-		"encrypted ODT":         {zipped(t, part{"META-INF/manifest.xml", `<m><encryption-data/></m>`}, part{"content.xml", "\x00"}), DefaultLimits(), Encrypted},
-		"encrypted part":        {flagged(docxOf(t, paragraph("x"))), DefaultLimits(), Encrypted},
-		"encrypted PDF":         {encryptedPDF(t), DefaultLimits(), Encrypted},
-		"cut PDF":               {samplePDF(t)[:700], DefaultLimits(), Damaged},
-		"PDF of pages in pages": {loop(strings.Repeat("2 0 R ", 50)), DefaultLimits(), Damaged},
-		"PDF without pages":     {loop(""), DefaultLimits(), Damaged},
-		"cut DOCX":              {sampleDOCX(t)[:400], DefaultLimits(), Damaged},
-		"XML entities":          {zipped(t, part{docxPart, `<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><w:document xmlns:w="w"><w:p><w:t>&b;</w:t></w:p></w:document>`}), DefaultLimits(), Damaged},
-		"an external entity":    {zipped(t, part{docxPart, `<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><w:document xmlns:w="w"><w:p><w:t>&a;</w:t></w:p></w:document>`}), DefaultLimits(), Damaged},
-		"deep XML":              {docxOf(t, strings.Repeat("<w:a>", 5000)), DefaultLimits(), TooLarge},
-		"a part twice":          {zipped(t, part{docxPart, "<a/>"}, part{docxPart, "<b/>"}), DefaultLimits(), Damaged},
-		"a symbolic link":       {linked(t), DefaultLimits(), Damaged},
-		"a zip bomb":            {docxOf(t, paragraph(strings.Repeat("a", 40<<20))), DefaultLimits(), TooLarge},
-		"a workbook bomb":       {zipped(t, part{xlsxPart, "<workbook/>"}, part{"xl/worksheets/sheet1.xml", strings.Repeat(" ", 40<<20)}), DefaultLimits(), TooLarge},
-		"too many parts":        {sampleDOCX(t), few, TooLarge},
-		"too much text":         {[]byte(strings.Repeat("a ", 1000)), small, TooLarge},
-		"an endless tag":        {[]byte("<html><body><p title='" + strings.Repeat("a", maxTag+1)), DefaultLimits(), TooLarge},
-		"too many slides":       {zipped(t, part{pptxPart, `<p xmlns:r="r">` + strings.Repeat(`<sldId r:id="1"/>`, maxSlides+1) + `</p>`}), DefaultLimits(), TooLarge},
-		"a missing slide":       {zipped(t, part{pptxPart, `<p xmlns:r="r"><sldId r:id="1"/></p>`}), DefaultLimits(), Damaged},
+		"zero bytes":                {nil, DefaultLimits(), Damaged},
+		"an executable":             {append([]byte("\x7fELF\x02\x01\x01"), make([]byte, 100)...), DefaultLimits(), Unsupported},
+		"a picture":                 {[]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"), DefaultLimits(), Unsupported},
+		"a picture and a page":      {[]byte("GIF89a/*\x00\x00*/<html><body>words</body></html>"), DefaultLimits(), Unsupported},
+		"bytes":                     {bytes.Repeat([]byte{0, 1, 2, 3, 0xfe}, 1000), DefaultLimits(), Unsupported},
+		"bytes behind words":        {append([]byte(strings.Repeat("words ", 600)), bytes.Repeat([]byte{0, 1, 2}, 9000)...), DefaultLimits(), Unsupported},
+		"an archive":                {zipped(t, part{"a.txt", "words"}), DefaultLimits(), Unsupported},
+		"a nested archive":          {zipped(t, part{"in.zip", string(sampleDOCX(t))}), DefaultLimits(), Unsupported},
+		"RTF":                       {[]byte(`{\rtf1\ansi words}`), DefaultLimits(), Unsupported},
+		"old Office":                {append([]byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), make([]byte, 4096)...), DefaultLimits(), Unsupported},
+		"encrypted Office":          {encryptedXLSX(t), DefaultLimits(), Encrypted},
+		"encrypted ODT":             {zipped(t, part{"META-INF/manifest.xml", `<m><encryption-data/></m>`}, part{"content.xml", "\x00"}), DefaultLimits(), Encrypted},
+		"encrypted part":            {flagged(docxOf(t, paragraph("x"))), DefaultLimits(), Encrypted},
+		"encrypted PDF":             {encryptedPDF(t), DefaultLimits(), Encrypted},
+		"cut PDF":                   {samplePDF(t)[:700], DefaultLimits(), Damaged},
+		"PDF of pages in pages":     {loop(strings.Repeat("2 0 R ", 50)), DefaultLimits(), Damaged},
+		"PDF without pages":         {loop(""), DefaultLimits(), Damaged},
+		"cut DOCX":                  {sampleDOCX(t)[:400], DefaultLimits(), Damaged},
+		"XML entities":              {zipped(t, part{docxPart, `<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><w:document xmlns:w="w"><w:p><w:t>&b;</w:t></w:p></w:document>`}), DefaultLimits(), Damaged},
+		"an external entity":        {zipped(t, part{docxPart, `<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><w:document xmlns:w="w"><w:p><w:t>&a;</w:t></w:p></w:document>`}), DefaultLimits(), Damaged},
+		"deep XML":                  {docxOf(t, strings.Repeat("<w:a>", 5000)), DefaultLimits(), TooLarge},
+		"a part twice":              {zipped(t, part{docxPart, "<a/>"}, part{docxPart, "<b/>"}), DefaultLimits(), Damaged},
+		"a symbolic link":           {linked(t), DefaultLimits(), Damaged},
+		"a zip bomb":                {docxOf(t, paragraph(strings.Repeat("a", 40<<20))), DefaultLimits(), TooLarge},
+		"a workbook bomb":           {zipped(t, part{xlsxPart, "<workbook/>"}, part{"xl/worksheets/sheet1.xml", strings.Repeat(" ", 40<<20)}), DefaultLimits(), TooLarge},
+		"a workbook cut in its XML": {halved(t, sampleXLSX(t)), DefaultLimits(), Damaged},
+		"too many parts":            {sampleDOCX(t), few, TooLarge},
+		"too much text":             {[]byte(strings.Repeat("a ", 1000)), small, TooLarge},
+		"an endless tag":            {[]byte("<html><body><p title='" + strings.Repeat("a", maxTag+1)), DefaultLimits(), TooLarge},
+		"too many slides":           {zipped(t, part{pptxPart, `<p xmlns:r="r">` + strings.Repeat(`<sldId r:id="1"/>`, maxSlides+1) + `</p>`}), DefaultLimits(), TooLarge},
+		"a missing slide":           {zipped(t, part{pptxPart, `<p xmlns:r="r"><sldId r:id="1"/></p>`}), DefaultLimits(), Damaged},
 	} {
 		_, _, err := here(test.body, "a", "", test.l)
 		if p := problemOf(errors.Join(err)); err == nil || p.Class != test.want || p.Message == "" {
@@ -155,8 +156,8 @@ func TestAPageThatCannotBeReadIsLeftOut(t *testing.T) {
 	body := pdfOf("1.4", "", "<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Count 3/Kids[3 0 R 4 0 R 9 0 R]/Resources<</Font<</F<</Type/Font/Subtype/Type1>>>>>>>>",
 		"<</Type/Page/Parent 2 0 R/Contents 5 0 R>>", "<</Type/Page/Parent 2 0 R/Contents 6 0 R>>",
 		"<</Length 9/Filter/Unheard>>\nstream\n123456789\nendstream", stream("BT /F 10 Tf (words) Tj ET"))
-	parts, _, err := here(body, "a.pdf", "", DefaultLimits())
-	if err != nil || !strings.Contains(joined(parts), "[page 2]words") {
+	parts, r, err := here(body, "a.pdf", "", DefaultLimits())
+	if err != nil || r.Lost != 1 || !strings.Contains(joined(parts), "[page 2]words") {
 		t.Errorf("%q, %v", joined(parts), err)
 	}
 }

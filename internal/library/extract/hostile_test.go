@@ -3,7 +3,9 @@ package extract
 import (
 	"archive/zip"
 	"bytes"
+	"io"
 	"io/fs"
+	"strings"
 	"testing"
 
 	"codeberg.org/go-pdf/fpdf"
@@ -69,6 +71,28 @@ func linked(t testing.TB) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// halved is a workbook whose sheets end in their middle, packed well.
+func halved(t testing.TB, book []byte) []byte {
+	t.Helper()
+	r, err := zip.NewReader(bytes.NewReader(book), int64(len(book)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parts []part
+	for _, f := range r.File {
+		rc, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(rc)
+		if strings.HasPrefix(f.Name, "xl/worksheets/sheet") {
+			b = b[:len(b)*2/3]
+		}
+		parts = append(parts, part{f.Name, string(b)})
+	}
+	return zipped(t, parts...)
 }
 
 // withMedia is a workbook with a picture of noise.

@@ -35,7 +35,7 @@ func readPDF(s source, e *emitter) error {
 	if err := t.walk(doc.Trailer().Key("Root").Key("Pages"), 0); err != nil {
 		return err
 	}
-	if t.pages == t.failed && t.failed > 0 {
+	if t.pages == e.lost && e.lost > 0 {
 		if !doc.Trailer().Key("Encrypt").IsNull() { // in a way that the library takes for another
 			return fail(Encrypted, "the document is encrypted")
 		}
@@ -50,8 +50,8 @@ func readPDF(s source, e *emitter) error {
 // pageTree walks a document's pages, which nodes of any shape hold.
 type pageTree struct {
 	*emitter
-	nodes, pages, failed int
-	reason               error // of the last failure
+	nodes, pages int
+	reason       error // of the last failure
 }
 
 func (t *pageTree) walk(v pdf.Value, depth int) error {
@@ -86,7 +86,7 @@ func (t *pageTree) kid(kids pdf.Value, i int) (v pdf.Value, ok bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			t.pages++
-			t.lost(p)
+			t.fail(p)
 		}
 	}()
 	return kids.Index(i), true
@@ -107,14 +107,14 @@ func (t *pageTree) page(v pdf.Value) error {
 func (t *pageTree) show(v pdf.Value) {
 	defer func() {
 		if p := recover(); p != nil {
-			t.lost(p)
+			t.fail(p)
 		}
 	}()
 	newCanvas(t.emitter).page(v)
 }
 
-func (t *pageTree) lost(p any) {
-	t.failed++
+func (t *pageTree) fail(p any) {
+	t.emitter.lost++
 	t.reason = fmt.Errorf("page %d: %v", t.pages, p)
 }
 

@@ -142,7 +142,7 @@ func TestLargeDocumentsPassThrough(t *testing.T) {
 	}{
 		{"a.txt", func() []byte { return bytes.Repeat([]byte("words of a line, forty bytes of them all\n"), size/41) }, int64(size/41) * 41},
 		{"a.html", func() []byte {
-			return append([]byte("<html>"), bytes.Repeat([]byte("<p>words <b>of</b> a page</p>\n"), size/31)...)
+			return append([]byte("<html>"), bytes.Repeat([]byte("<p>words <b>of</b> a page</p>\n"), size/4/31)...)
 		}, 0},
 		{"a.docx", func() []byte { return docxOf(t, paragraph("words"), part{"word/media/image.png", string(noise())}) }, 6},
 		{"a.xlsx", func() []byte { return withMedia(t, sampleXLSX(t), noise()) }, 0},

@@ -4,7 +4,6 @@ import (
 	"archive/zip"
 	"bytes"
 	"errors"
-	"io"
 	"slices"
 	"strings"
 
@@ -23,7 +22,7 @@ func readXLSX(s source, e *emitter) error {
 	}
 	bound := s.Limits.Inflated
 	book, err := excelize.OpenReader(bytes.NewReader(slim), excelize.Options{UnzipSizeLimit: bound, UnzipXMLSizeLimit: bound})
-	if err != nil && (book == nil || !errors.Is(err, io.EOF)) { // EOF: it has no theme
+	if err != nil {
 		return err
 	}
 	for _, sheet := range book.GetSheetList() {
@@ -61,8 +60,8 @@ func readSheet(book *excelize.File, sheet string, e *emitter) error {
 }
 
 // slimmed is the workbook without pictures, charts and whatever is embedded,
-// copied packed as it is. All of it is unpacked once before, to see that it is
-// within bounds.
+// copied packed as it is. All of it is read once before, to see that it is
+// within bounds and whole: the library takes an error in a sheet for its end.
 func slimmed(s source) ([]byte, error) {
 	a, err := openArchive(s)
 	if err != nil {
@@ -80,7 +79,7 @@ func slimmed(s source) ([]byte, error) {
 	var out bytes.Buffer
 	z := zip.NewWriter(&out)
 	for _, name := range names {
-		if err := a.measure(name); err != nil {
+		if err := a.walk(name, noStart, noEnd, noText); err != nil {
 			return nil, err
 		}
 		if err := z.Copy(a.parts[name]); err != nil {

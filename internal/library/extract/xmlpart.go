@@ -64,5 +64,6 @@ func attr(e xml.StartElement, name string) string {
 	return ""
 }
 
-func noEnd(string) error  { return nil }
-func noText([]byte) error { return nil }
+func noStart(xml.StartElement) error { return nil }
+func noEnd(string) error             { return nil }
+func noText([]byte) error            { return nil }

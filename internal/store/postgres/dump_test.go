@@ -138,7 +138,7 @@ func books(t *testing.T, s store.Store, team gatehouse.ID, budget gatehouse.Budg
 		keep("balances", balances, err)
 		charges, err := v.Charges(team, gatehouse.CycleOf(march))
 		keep("charges", charges, err)
-		spent, err := v.SpentFunds(budget.ID)
+		spent, err := v.BudgetFunds(budget.ID, budget.Start(march).Unix())
 		keep("spent", spent, err)
 		holds, err := v.Holds(team, store.Cursor{}, 9)
 		keep("holds", holds, err)

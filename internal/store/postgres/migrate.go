@@ -102,10 +102,10 @@ func named(name string) error {
 
 // tables are what the request role may do, and where.
 var tables = map[string]string{
-	"SELECT, INSERT, UPDATE, DELETE":    "api_keys, management_keys, teams, users, upstreams, models, aliases, prices, clusters, join_tokens, memberships, billing_accounts, top_ups, invoices, invitations, alert_hooks, api_key_acls, changes, remembered, gateways, key_last_use, high_water, leases, usage_runs, holds, sign_ins",
-	"SELECT, INSERT, UPDATE":            "installation, checkpoints, usage_names, balances, charges, fund_spent, alerts",
-	"SELECT, INSERT, DELETE":            "objects, usage_rows",
-	"SELECT, INSERT":                    "postings, alerts_sent",
+	"SELECT, INSERT, UPDATE, DELETE":    "api_keys, management_keys, teams, users, upstreams, models, aliases, prices, clusters, join_tokens, memberships, billing_accounts, top_ups, invoices, invitations, alert_hooks, api_key_acls, changes, remembered, gateways, key_last_use, high_water, leases, usage_runs, fund_spent, holds, alerts, sign_ins",
+	"SELECT, INSERT, UPDATE":            "installation, checkpoints, usage_names, balances, charges",
+	"SELECT, INSERT, DELETE":            "objects, usage_rows, alerts_sent",
+	"SELECT, INSERT":                    "postings",
 	"UPDATE (vector, rest)":             "usage_rows",
 	"SELECT, INSERT, UPDATE (personal)": "audit",
 	"INSERT":                            "audit_words",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -64,5 +65,17 @@ func TestContract(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) store.Store {
 		_, request := database(t)
 		return open(t, request)
+	})
+}
+
+func TestTrimming(t *testing.T) {
+	storetest.Trims(t, func(now func() time.Time) store.Store {
+		_, request := database(t)
+		db, err := postgres.Open(t.Context(), request, postgres.Options{Options: sqlstore.Options{Guard: storetest.NewGuard("test"), Now: now}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { db.Close() })
+		return db
 	})
 }

@@ -3,13 +3,25 @@ package sqlstore
 import (
 	"database/sql"
 	"slices"
+	"time"
 
 	"gatehouse"
+	"gatehouse/internal/store"
 )
 
 const (
 	selectSpent query = `SELECT ticks FROM fund_spent WHERE budget = ? AND start_s = ? AND subject = ?`
-	selectFunds query = `SELECT team_id, subject, ticks FROM fund_spent WHERE budget = ? AND start_s = ?`
+	// selectFunds reads holds by the beginning of their funds' names.
+	selectFunds query = `SELECT team_id, subject, ticks, 0 FROM fund_spent WHERE budget = ? AND start_s = ? UNION ALL
+SELECT team_id, substr(fund, CAST(? AS INTEGER)), 0, CAST(SUM(drawn - returned - ingested) AS BIGINT) FROM holds
+WHERE fund >= ? AND fund < ? AND ` + openHold + ` GROUP BY team_id, fund`
+	// trimSpent forgets periods but that which never ends.
+	trimSpent query = `DELETE FROM fund_spent WHERE (budget, start_s, subject) IN
+(SELECT budget, start_s, subject FROM fund_spent WHERE start_s <> 0 AND start_s < ? ORDER BY start_s LIMIT ?)`
+
+	// spentKept is how long after its beginning what was spent in a period of a
+	// budget is kept: a year and what may still be shipped or rated again of it.
+	spentKept = 400 * 24 * time.Hour
 )
 
 func addSpent(marks string) query {
@@ -25,16 +37,21 @@ func (v *view) Spent(f gatehouse.Fund) (gatehouse.Ticks, error) {
 // BudgetFunds implements [store.BillingView].
 func (v *view) BudgetFunds(budget gatehouse.ID, start int64) (map[gatehouse.Fund]store.FundUse, error) {
 	out := map[gatehouse.Fund]store.FundUse{}
-	each := func(q query, args []any, add func(of string, ticks gatehouse.Ticks) (string, store.FundUse)) error {
-		return failed(v.sess.each(v.ctx, q, args, func(rows *sql.Rows) (bool, error) {
-			f := gatehouse.Fund{Budget: budget, Start: start}
-			var team string
-			var ticks int64
-			err := cmp.Or(rows.Scan(&team, &f.Of, &ticks), f.Team.UnmarshalText([]byte(team)))
-			return true, err
-		}))
-	}
-	return out, nil
+	prefix := gatehouse.Fund{Budget: budget, Start: start}.String() // ends with a slash, after which 0 comes next
+	args := []any{budget.String(), start, len(prefix) + 1, prefix, prefix[:len(prefix)-1] + "0"}
+	err := v.sess.each(v.ctx, selectFunds, args, func(rows *sql.Rows) (bool, error) {
+		f := gatehouse.Fund{Budget: budget, Start: start}
+		var team string
+		var use store.FundUse
+		if err := rows.Scan(&team, &f.Of, &use.Spent, &use.Held); err != nil {
+			return false, err
+		}
+		err := f.Team.UnmarshalText([]byte(team))
+		use.Spent, use.Held = use.Spent+out[f].Spent, use.Held+out[f].Held
+		out[f] = use
+		return true, err
+	})
+	return out, failed(err)
 }
 
 // budgets finds those of a team's that may apply to a record: a team may have a

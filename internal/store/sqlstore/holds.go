@@ -247,7 +247,7 @@ func (b *bounded) free() bool {
 	if b.team == nil || b.budget != nil {
 		return false
 	}
-	return !b.Budget.IsZero() || b.team.Billing != gatehouse.BillingPrepaid && b.team.Billing != gatehouse.BillingPostpaid
+	return !b.Budget.IsZero() || !b.team.Billing.Pays()
 }
 
 // bound finds what bounds a fund.

@@ -107,7 +107,23 @@ func (w work) Trim(before time.Time) error {
 	}
 	// A gateway may come back to a hold's totals until it has forgotten them.
 	idle := micros(earlier(before, w.now.Add(-holdsIdle)))
-	_, err = w.sess.exec(trimHolds, idle, idle, trimMax)
+	if _, err = w.sess.exec(trimHolds, idle, idle, trimMax); err != nil {
+		return failed(err)
+	}
+	return w.trimMoney(before)
+}
+
+// trimMoney forgets what nobody asks for any more: alerts, and what was spent in
+// periods of budgets that are long over.
+func (w work) trimMoney(before time.Time) error {
+	old := micros(earlier(before, w.now.Add(-alertsKept)))
+	_, err := w.sess.exec(trimAlerts, old, trimMax)
+	if err == nil {
+		_, err = w.sess.exec(trimSent, old, trimMax)
+	}
+	if err == nil {
+		_, err = w.sess.exec(trimSpent, earlier(before, w.now.Add(-spentKept)).Unix(), trimMax)
+	}
 	return failed(err)
 }
 

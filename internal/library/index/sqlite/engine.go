@@ -69,10 +69,10 @@ func (engine) Nearest(context.Context, *sql.Tx, sqlindex.Collection, []float32, 
 // manyMatches is how many chunks one query may rank: each takes 2 µs. Looking
 // for how often a word occurs, or whether it does in a chunk that is ranked
 // anyway, takes a fiftieth of that.
-var manyMatches int64 = 12_000
+const manyMatches = 12_000
 
 // manyOccurrences bounds the words that only add to scores.
-var manyOccurrences int64 = 60_000
+const manyOccurrences = 60_000
 
 // term is a word and about how many chunks have it.
 type term struct {

@@ -117,12 +117,12 @@ CREATE TRIGGER postings_no_truncate BEFORE TRUNCATE ON postings FOR EACH STATEME
 -- The sums of postings' entries; used tells those of usage and adjustments, and
 -- for_cycle when their requests were made: it may be before what is closed.
 CREATE TABLE balances (
-  team_id TEXT COLLATE "C" NOT NULL,
-  account TEXT COLLATE "C" NOT NULL,
-  cycle   BIGINT  NOT NULL,
-  for_cycle BIGINT NOT NULL,
-  used    INTEGER NOT NULL,
-  amount  BIGINT  NOT NULL,
+  team_id   TEXT COLLATE "C" NOT NULL,
+  account   TEXT COLLATE "C" NOT NULL,
+  cycle     BIGINT  NOT NULL,
+  for_cycle BIGINT  NOT NULL,
+  used      INTEGER NOT NULL,
+  amount    BIGINT  NOT NULL,
   PRIMARY KEY (team_id, account, cycle, for_cycle, used)
 ) WITH (fillfactor = 50);
 
@@ -149,6 +149,7 @@ CREATE TABLE fund_spent (
   ticks   BIGINT NOT NULL,
   PRIMARY KEY (budget, start_s, subject)
 ) WITH (fillfactor = 50);
+CREATE INDEX fund_spent_1 ON fund_spent (start_s) WHERE start_s <> 0;
 
 -- What gateways drew. A hold is open while it drew more than came back.
 CREATE TABLE holds (
@@ -177,12 +178,14 @@ CREATE TABLE alerts (
 );
 CREATE INDEX alerts_1 ON alerts (team_id, time_us, id);
 CREATE INDEX alerts_2 ON alerts (time_us, id);
--- Which shares of which funds somebody was told of.
+-- Which shares of which funds somebody was told of, and when; 0 is for ever.
 CREATE TABLE alerts_sent (
-  fund  TEXT COLLATE "C" NOT NULL,
-  share BIGINT NOT NULL,
+  fund    TEXT COLLATE "C" NOT NULL,
+  share   BIGINT NOT NULL,
+  sent_us BIGINT NOT NULL,
   PRIMARY KEY (fund, share)
 );
+CREATE INDEX alerts_sent_1 ON alerts_sent (sent_us) WHERE sent_us <> 0;
 
 -- Who is signed in by an identity provider.
 CREATE TABLE sign_ins (

@@ -120,12 +120,12 @@ END;
 -- The sums of postings' entries; used tells those of usage and adjustments, and
 -- for_cycle when their requests were made: it may be before what is closed.
 CREATE TABLE balances (
-  team_id TEXT    NOT NULL,
-  account TEXT    NOT NULL,
-  cycle   BIGINT  NOT NULL,
-  for_cycle BIGINT NOT NULL,
-  used    INTEGER NOT NULL,
-  amount  BIGINT  NOT NULL,
+  team_id   TEXT    NOT NULL,
+  account   TEXT    NOT NULL,
+  cycle     BIGINT  NOT NULL,
+  for_cycle BIGINT  NOT NULL,
+  used      INTEGER NOT NULL,
+  amount    BIGINT  NOT NULL,
   PRIMARY KEY (team_id, account, cycle, for_cycle, used)
 ) WITHOUT ROWID;
 
@@ -152,6 +152,7 @@ CREATE TABLE fund_spent (
   ticks   BIGINT NOT NULL,
   PRIMARY KEY (budget, start_s, subject)
 ) WITHOUT ROWID;
+CREATE INDEX fund_spent_1 ON fund_spent (start_s) WHERE start_s <> 0;
 
 -- What gateways drew. A hold is open while it drew more than came back.
 CREATE TABLE holds (
@@ -180,12 +181,14 @@ CREATE TABLE alerts (
 );
 CREATE INDEX alerts_1 ON alerts (team_id, time_us, id);
 CREATE INDEX alerts_2 ON alerts (time_us, id);
--- Which shares of which funds somebody was told of.
+-- Which shares of which funds somebody was told of, and when; 0 is for ever.
 CREATE TABLE alerts_sent (
-  fund  TEXT   NOT NULL,
-  share BIGINT NOT NULL,
+  fund    TEXT   NOT NULL,
+  share   BIGINT NOT NULL,
+  sent_us BIGINT NOT NULL,
   PRIMARY KEY (fund, share)
 ) WITHOUT ROWID;
+CREATE INDEX alerts_sent_1 ON alerts_sent (sent_us) WHERE sent_us <> 0;
 
 -- Who is signed in by an identity provider.
 CREATE TABLE sign_ins (
