@@ -24,6 +24,7 @@
 //	   internal/observe               spans and metrics, as the gateway tells them
 //	3  internal/control               the management use-cases
 //	   internal/gateway               the data plane: admit, forward, settle
+//	   internal/gateway/rpc           its gRPC face: calls become its requests
 //	   internal/fleet                 a gateway's way to a control elsewhere
 //	2  internal/store/{sqlite,postgres}  the engines of the truth, over
 //	   internal/store/sqlstore        the SQL they share
@@ -32,6 +33,7 @@
 //	   internal/{mail,signin}         letters by SMTP, people by OpenID Connect
 //	   internal/payment               drivers of payments: by hand, and by signed events
 //	1  internal/{secret,store,limit,feed,meter,audit,llm,api,billing,purse,catalogue,durable,openapi}
+//	   internal/library/{filter,index}  what lists and searches are narrowed by; the contract of the document index
 //	   internal/library/{extract,chunk}  text of documents, in a process of its own, and pieces of text
 //	0  this package
 //

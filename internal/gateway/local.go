@@ -144,8 +144,8 @@ func describeModel(cat *feed.Catalogue, m *gatehouse.Model, p *gatehouse.Price, 
 	}
 	out["fingerprint"], out["version"] = fingerprint(m), m.Version
 	out["input_modalities"], out["output_modalities"] = lower(m.Input), lower(m.Output)
-	if typed == gatehouse.ImageModel {
-		out["max_prompt_length"] = m.ContextLength
+	if typed != gatehouse.EmbeddingModel {
+		out["max_prompt_length"] = m.ContextLength // of language models only gRPC has it at xAI
 	}
 	return out
 }

@@ -16,6 +16,7 @@ import (
 	"gatehouse"
 	"gatehouse/internal/feed"
 	"gatehouse/internal/gateway"
+	"gatehouse/internal/gateway/rpc"
 	"gatehouse/internal/limit"
 	"gatehouse/internal/meter"
 	"gatehouse/internal/observe"
@@ -191,7 +192,7 @@ func (p *program) start(ctx context.Context) error {
 		}
 	}
 	if gw != nil {
-		if err := p.open("gateway", p.cfg.Gateway.Listen, gw, true, &p.addrs.Gateway); err != nil {
+		if err := p.open("gateway", p.cfg.Gateway.Listen, rpc.New(gw, p.log), true, &p.addrs.Gateway); err != nil {
 			return err
 		}
 	}

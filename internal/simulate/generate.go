@@ -87,9 +87,15 @@ func (c *call) plan(text string) {
 			n = int(m)
 		}
 	}
+	if c.knobs.Say != "" {
+		n = min(n, 1)
+	}
 	c.words = make([]string, n)
 	for i := range c.words {
 		c.words[i] = vocabulary[i%len(vocabulary)] + strings.Repeat("x", c.knobs.Repeat) + " "
+		if c.knobs.Say != "" {
+			c.words[i] = c.knobs.Say
+		}
 	}
 	c.tool = c.pickTool()
 	c.entry.Prompt = int64(len(strings.Fields(text)))

@@ -26,6 +26,7 @@ type Knobs struct {
 	Tool       string        // tool or tool=NAME: call a tool of the request
 	Repeat     int           // pad=N: make each word N bytes longer
 	ID         string        // id=X: the id of a stored response
+	Say        string        // say=X: the answer, word for word; X has no space in it
 }
 
 // parseKnobs reads the first [[sim: …]] of text; unknown names are ignored, so
@@ -84,6 +85,8 @@ func (k *Knobs) set(name, val string, n int, d time.Duration) {
 		k.Repeat = min(n, 1<<20)
 	case "id":
 		k.ID = val
+	case "say":
+		k.Say = val
 	}
 }
 

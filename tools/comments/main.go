@@ -32,7 +32,7 @@ func main() {
 	}
 	out := comments{}
 	files.RangeFiles(func(f protoreflect.FileDescriptor) bool {
-		if !strings.HasPrefix(f.Path(), "google/") {
+		if !strings.HasPrefix(f.Path(), "google/") && f.Package() != "xai_api" { // the gateway's: no route of the management API
 			out.file(f)
 		}
 		return true

@@ -3,7 +3,6 @@ package rpc
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -13,7 +12,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -117,7 +115,7 @@ func (c *call) request() *http.Request {
 		}
 		_ = c.SetReadDeadline(time.Time{})
 	}
-	r := &http.Request{
+	c.ss.RecvMsg(new([]byte)); r := &http.Request{
 		Method: c.m.verb, URL: u, Proto: "HTTP/2.0", ProtoMajor: 2, Header: inward(c.r.Header), Host: c.r.Host,
 		Body: io.NopCloser(c), ContentLength: -1, RemoteAddr: c.r.RemoteAddr,
 	}
@@ -158,19 +156,28 @@ func (c *call) Read(p []byte) (int, error) {
 		c.mistake = c.take(grantWhole)
 	}
 	if c.mistake == nil && c.text == nil {
-		c.text = bytes.NewReader(nil)
-		if c.m.body != nil {
-			var text []byte
-			if text, c.mistake = c.m.body(c.in); c.mistake == nil {
-				c.text = bytes.NewReader(text)
-			}
-		}
+		c.mistake = c.translate()
 	}
 	if c.mistake != nil {
 		c.blamed = true
 		return 0, c.mistake
 	}
-	return c.text.Read(p)
+	n, err := c.text.Read(p)
+	if err == io.EOF {
+		c.text = http.NoBody // a prompt is not kept for as long as its answer lasts
+		c.edge.tap.release()
+	}
+	return n, err
+}
+
+func (c *call) translate() error {
+	c.text = http.NoBody
+	if c.m.body == nil {
+		return nil
+	}
+	text, err := c.m.body(c.in)
+	c.text = bytes.NewReader(text)
+	return err
 }
 
 // take reads the message and refuses what nobody would heed.
@@ -180,6 +187,9 @@ func (c *call) take(most int) error {
 	var raw []byte
 	if err := c.ss.RecvMsg(&raw); err != nil {
 		return err // the library has told the client
+	}
+	if err := countable(c.in.ProtoReflect().Descriptor(), raw); err != nil {
+		return err
 	}
 	if err := proto.Unmarshal(raw, c.in); err != nil {
 		return status.Errorf(codes.InvalidArgument, "The message is none of %s.", c.m.name)

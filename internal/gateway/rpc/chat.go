@@ -129,6 +129,7 @@ func chatBody(in *xai.GetCompletionsRequest, stream bool) ([]byte, error) {
 	if err := bad.err(); err != nil {
 		return nil, err
 	}
+	in.Messages = nil // as long as the answer lasts, it is there as the body alone
 	return encode(out)
 }
 

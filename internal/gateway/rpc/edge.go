@@ -1,9 +1,11 @@
 package rpc
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,9 +26,9 @@ type edge struct {
 	done chan struct{} // not nil: a call runs, and closes it
 }
 
-func newEdge(w http.ResponseWriter, r *http.Request) *edge {
+func newEdge(w http.ResponseWriter, r *http.Request, held *atomic.Int64) *edge {
 	e := &edge{w: http.NewResponseController(w), r: r}
-	e.tap.body = r.Body
+	e.tap.body, e.tap.held = r.Body, held
 	e.tap.more.L = &e.tap.mu
 	return e
 }
@@ -51,6 +53,7 @@ func (e *edge) leave() {
 	if done != nil {
 		<-done
 	}
+	e.tap.release()
 }
 
 // tap is a stream's body. The library reads it ahead, without bound and before
@@ -58,12 +61,20 @@ func (e *edge) leave() {
 // granted stays with the client, by HTTP/2's own flow control.
 type tap struct {
 	body io.ReadCloser
+	held *atomic.Int64 // bytes of all messages that are not yet the gateway's
 
 	mu     sync.Mutex
 	more   sync.Cond
 	left   int
+	taken  int64 // part of held
 	closed bool
 }
+
+// maxHeld bounds held. A message is there up to four times while it is
+// translated; what comes of it is in the gateway's own budget for bodies.
+const maxHeld = 128 << 20
+
+var errFull = errors.New("too many messages are in flight; please retry")
 
 // grant lets n more bytes through.
 func (t *tap) grant(n int) {
@@ -87,9 +98,21 @@ func (t *tap) Read(p []byte) (int, error) {
 	}
 	n, err := t.body.Read(p[:most])
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.left -= n
-	t.mu.Unlock()
+	t.taken += int64(n)
+	if t.held.Add(int64(n)) > maxHeld {
+		return 0, errFull // UNAVAILABLE, as the library has it
+	}
 	return n, err
+}
+
+// release says that the message has become the gateway's, or nothing.
+func (t *tap) release() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.held.Add(-t.taken)
+	t.taken = 0
 }
 
 // Close implements [io.Closer]; it ends a Read that waits.

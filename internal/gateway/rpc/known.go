@@ -38,6 +38,45 @@ var honoured = map[protoreflect.Name]string{
 // trailer.
 const maxProblems = 16
 
+// maxFields bounds the fields of a message, inner ones included. One of two bytes
+// becomes a hundred when it is decoded, so that a message within its size could
+// take gigabytes.
+const maxFields = 100_000
+
+// countable refuses a message of more than maxFields, before it is decoded.
+func countable(d protoreflect.MessageDescriptor, raw []byte) error {
+	if left := maxFields; !count(d, raw, &left) {
+		return gatehouse.Errorf(gatehouse.InvalidArgument, "The message has more than %d fields.", maxFields)
+	}
+	return nil
+}
+
+// count takes the fields of raw from left. What is malformed is left to the
+// decoder.
+func count(d protoreflect.MessageDescriptor, raw []byte, left *int) bool {
+	for len(raw) > 0 {
+		number, kind, n := protowire.ConsumeTag(raw)
+		if n < 0 {
+			return true
+		}
+		raw = raw[n:]
+		if n = protowire.ConsumeFieldValue(number, kind, raw); n < 0 {
+			return true
+		}
+		if *left--; *left < 0 {
+			return false
+		}
+		if f := d.Fields().ByNumber(number); f != nil && f.Message() != nil && kind == protowire.BytesType {
+			inner, _ := protowire.ConsumeBytes(raw)
+			if !count(f.Message(), inner, left) {
+				return false
+			}
+		}
+		raw = raw[n:]
+	}
+	return true
+}
+
 // problems collects what is wrong with a message.
 type problems struct {
 	list gatehouse.Violations

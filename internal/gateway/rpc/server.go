@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/encoding"
@@ -22,6 +23,7 @@ type Server struct {
 	gateway http.Handler
 	grpc    *grpc.Server
 	log     *slog.Logger
+	held    atomic.Int64 // see tap
 }
 
 // New makes a handler in front of a gateway.
@@ -45,7 +47,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.gateway.ServeHTTP(w, r)
 		return
 	}
-	e := newEdge(w, r)
+	e := newEdge(w, r, &s.held)
 	defer e.leave()
 	inner := r.WithContext(context.WithValue(r.Context(), edgeKey{}, e))
 	inner.Body = &e.tap

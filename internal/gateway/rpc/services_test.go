@@ -79,7 +79,7 @@ func TestModels(t *testing.T) {
 	w.must(err)
 	same(t, list.Models[0], one)
 	same(t, message(t, &xai.LanguageModel{}, `{"name":"small","aliases":["latest"],"version":"1.0","input_modalities":["TEXT","IMAGE"],"output_modalities":["TEXT"],
-		"prompt_text_token_price":"10","cached_prompt_token_price":"5","completion_text_token_price":"20","created":"2023-11-14T22:13:20Z","system_fingerprint":"`+one.SystemFingerprint+`"}`), one)
+		"prompt_text_token_price":"10","cached_prompt_token_price":"5","completion_text_token_price":"20","max_prompt_length":4096,"created":"2023-11-14T22:13:20Z","system_fingerprint":"`+one.SystemFingerprint+`"}`), one)
 	pictures, err := models.ListImageGenerationModels(key, &emptypb.Empty{})
 	w.must(err)
 	picture, err := models.GetImageGenerationModel(key, &xai.GetModelRequest{Name: "deep/paint"})

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -32,8 +34,12 @@ func TestRefusals(t *testing.T) {
 	unknown := bearer(gatehouse.MintToken(gatehouse.DefaultBrand, gatehouse.Inference, gatehouse.NewID()).Reveal())
 	w.start()
 	chat := xai.NewChatClient(w.conn)
-	_, err := chat.GetCompletion(once, ask("hi"))
+	var header metadata.MD
+	_, err := chat.GetCompletion(once, ask("hi"), grpc.Header(&header))
 	w.must(err)
+	if got := header.Get("x-ratelimit-remaining-requests"); len(got) != 1 || got[0] != "0" {
+		t.Errorf("what is left of the limit: %v", header)
+	}
 	nobody := ask("hi")
 	nobody.Model = "nope"
 	for _, c := range []struct {

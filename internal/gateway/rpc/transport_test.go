@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,10 +31,41 @@ func TestMessagesOfTwentyMebibytes(t *testing.T) {
 	check(t, err, codes.ResourceExhausted, "larger than max", false)
 }
 
+// Two bytes of a message become a hundred in memory.
+func TestAMessageOfVeryManyFieldsIsNotDecoded(t *testing.T) {
+	w, _ := simulated(t)
+	key := w.key()
+	w.start()
+	deep := ask("hi")
+	for range maxFields {
+		deep.Messages[0].Content = append(deep.Messages[0].Content, &xai.Content{})
+	}
+	_, err := xai.NewChatClient(w.conn).GetCompletion(key, deep)
+	check(t, err, codes.InvalidArgument, "more than 100000 fields", false)
+}
+
+// All large messages together have a bound, and leave it with their calls.
+func TestMessagesInFlightAreBounded(t *testing.T) {
+	w, _ := simulated(t)
+	key := w.key()
+	w.start()
+	client := xai.NewTokenizeClient(w.conn)
+	w.face.held.Add(maxHeld - 10)
+	_, err := client.TokenizeText(key, &xai.TokenizeTextRequest{Model: "small", Text: "more than ten bytes"})
+	check(t, err, codes.Unavailable, errFull.Error(), false)
+	w.face.held.Add(10 - maxHeld)
+	_, err = client.TokenizeText(key, &xai.TokenizeTextRequest{Model: "small", Text: "more than ten bytes"})
+	w.must(err)
+	if n := w.face.held.Load(); n != 0 {
+		t.Errorf("%d bytes are held for ever", n)
+	}
+}
+
 // A stranger's bytes stay where they are: what he sends is read when the gateway
 // knows him, and not ahead.
 func TestAStrangersMessageIsNotRead(t *testing.T) {
-	tap := &tap{body: io.NopCloser(strings.NewReader("abcdef"))}
+	var held atomic.Int64
+	tap := &tap{body: io.NopCloser(strings.NewReader("abcdef")), held: &held}
 	tap.more.L = &tap.mu
 	read := make(chan string)
 	go func() {
@@ -54,12 +86,15 @@ func TestAStrangersMessageIsNotRead(t *testing.T) {
 		t.Error(err)
 	}
 	<-read // the second one waited, and was let go
+	if tap.release(); held.Load() != 0 {
+		t.Errorf("%d bytes are held for ever", held.Load())
+	}
 }
 
 // The stream's goroutine waits for its call, which may still read an upstream's
 // answer to its usage: else one connection could leave any number behind.
 func TestAStreamWaitsForItsCall(t *testing.T) {
-	e := newEdge(nil, &http.Request{Body: http.NoBody})
+	e := newEdge(nil, &http.Request{Body: http.NoBody}, new(atomic.Int64))
 	if !e.enter() {
 		t.Fatal("refused")
 	}

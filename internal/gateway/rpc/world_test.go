@@ -37,6 +37,7 @@ type world struct {
 	shipper *meter.Shipper
 	sink    ledger
 	url     string
+	face    *Server
 	conn    *grpc.ClientConn
 }
 
@@ -61,7 +62,7 @@ func newWorld(t *testing.T, upstream http.Handler) *world {
 	w.add(gatehouse.KindTeam, w.team.String(), &gatehouse.Team{ID: w.team, Name: "team", Billing: gatehouse.BillingMetering, Revision: first})
 	for name, kind := range map[string]gatehouse.ModelType{"small": gatehouse.LanguageModel, "vector": gatehouse.EmbeddingModel, "deep/paint": gatehouse.ImageModel} {
 		w.add(gatehouse.KindModel, name, &gatehouse.Model{Name: name, Type: kind, Owner: "openai", Created: time.Unix(1700000000, 0),
-			Version: "1.0", Input: []string{"TEXT", "IMAGE"}, Output: []string{"TEXT"}, Revision: first})
+			Version: "1.0", ContextLength: 4096, Input: []string{"TEXT", "IMAGE"}, Output: []string{"TEXT"}, Revision: first})
 		id := gatehouse.NewID()
 		w.add(gatehouse.KindPrice, id.String(), &gatehouse.Price{ID: id, Model: name, Source: "operator", Revision: first,
 			Units: map[string]gatehouse.Ticks{gatehouse.PromptText.String(): 10, gatehouse.CompletionText.String(): 20, gatehouse.CacheRead.String(): 5}})
@@ -134,7 +135,8 @@ func (w *world) listen() *world {
 	g, err := gateway.New(gateway.Config{Replica: w.replica, Limits: limit.New(limit.Config{Now: time.Now}), Journal: w.journal, Now: time.Now, Cluster: "local", Logger: silent})
 	w.must(err)
 	w.shipper = meter.NewShipper(w.journal, &w.sink, meter.ShipperOptions{Log: silent})
-	srv := httptest.NewUnstartedServer(New(g, silent))
+	w.face = New(g, silent)
+	srv := httptest.NewUnstartedServer(w.face)
 	srv.Listener, srv.Config.ConnContext = gateway.Listen(srv.Listener), gateway.ConnContext
 	srv.Config.Protocols = new(http.Protocols)
 	srv.Config.Protocols.SetHTTP1(true)

@@ -24,7 +24,7 @@ type promise struct {
 
 // Run checks every promise of the contract.
 func Run(t *testing.T, factory Factory) {
-	for _, list := range [][]promise{keepPromises, findPromises, fusePromises} {
+	for _, list := range [][]promise{keepPromises, findPromises, fusePromises, together} {
 		for _, p := range list {
 			t.Run(p.name, func(t *testing.T) {
 				b := newBench(t, factory)

@@ -1,9 +1,12 @@
 package indextest
 
 import (
+	"context"
+	"fmt"
 	"maps"
 	"math"
 	"strings"
+	"time"
 
 	"gatehouse"
 	"gatehouse/internal/library/index"
@@ -113,6 +116,16 @@ var keepPromises = []promise{
 		b.put("a\x00\xff", map[string]string{"k\x00": "\xffv"}, text("ap\x00ple \xff pear"), text(""), text("\x00"))
 		b.finds(b.query("pear"), "ap\uFFFDple \uFFFD pear")
 	}},
+	{"a chunk of as many words as can be is taken", func(b *bench) {
+		var long strings.Builder
+		for r := rune(0x4e00); long.Len() < index.MaxChunk-8; r = 0x4e00 + (r*7+13)%0x5000 {
+			long.WriteRune(r)
+		}
+		b.put("dense", nil, text("apple "+long.String()[:index.MaxChunk-16]), text("apple "+strings.Repeat("\uFDFA ", 60_000)))
+		if found := b.search(b.query("apple")); len(found) != 2 {
+			b.Errorf("%d chunks", len(found))
+		}
+	}},
 	{"a document without chunks counts", func(b *bench) {
 		b.put("empty", nil)
 		b.counts(index.Stats{Documents: 1})
@@ -127,4 +140,76 @@ func (b *bench) counts(want index.Stats) {
 	if got != want {
 		b.Fatalf("%+v, want %+v", got, want)
 	}
+}
+
+// together are promises about calls at the same time, and calls cut short.
+var together = []promise{
+	{"a put that is cut short leaves the document as it was or as it is to be", func(b *bench) {
+		d := b.put("doc", nil, edition(0)...)
+		last := 0
+		for n := 1; n <= 30; n++ {
+			ctx, cancel := context.WithTimeout(b.ctx, time.Duration(n)*300*time.Microsecond)
+			d.Fields = map[string]string{"edition": fmt.Sprint(n)}
+			err := b.ix.PutDocument(ctx, b.team, b.collection, d, edition(n))
+			cancel()
+			at := b.whole()
+			if at != n && (at != last || err == nil) {
+				b.Fatalf("edition %d after putting %d over %d: %v", at, n, last, err)
+			}
+			last = at
+		}
+	}},
+	{"a search sees a document whole while it changes", func(b *bench) {
+		d := b.put("doc", nil, edition(0)...)
+		done := make(chan error)
+		go func() {
+			var err error
+			for n := 1; n <= 25 && err == nil; n++ {
+				d.Fields = map[string]string{"edition": fmt.Sprint(n)}
+				err = b.ix.PutDocument(b.ctx, b.team, b.collection, d, edition(n))
+			}
+			done <- err
+		}()
+		for {
+			select {
+			case err := <-done:
+				b.ok(err)
+				return
+			default:
+				b.whole()
+			}
+		}
+	}},
+}
+
+// edition is chunks that all name the edition, in text and vector.
+func edition(n int) (out []index.Chunk) {
+	for i := range 30 {
+		out = append(out, point(fmt.Sprintf("edition%d chunk", n), float32(i), 100))
+	}
+	return out
+}
+
+// whole checks that every search finds one edition, all of it and nothing else,
+// and returns the last one seen.
+func (b *bench) whole() (n int) {
+	b.Helper()
+	for _, mode := range []index.Mode{index.Keyword, index.Semantic, index.Hybrid} {
+		q := b.query("chunk", 1, 100)
+		q.Mode, q.Limit = mode, 100
+		found := b.search(q)
+		if len(found) != 30 {
+			b.Fatalf("%s finds %d chunks", mode, len(found))
+		}
+		for _, m := range found {
+			if m.Text != found[0].Text {
+				b.Fatalf("%s finds %q beside %q", mode, m.Text, found[0].Text)
+			}
+		}
+		fmt.Sscanf(found[0].Text, "edition%d", &n)
+		if n != 0 && found[0].Fields["edition"] != fmt.Sprint(n) {
+			b.Fatalf("%q has fields %v", found[0].Text, found[0].Fields)
+		}
+	}
+	return n
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"slices"
 	"strings"
 
 	"gatehouse/internal/library/filter"
@@ -31,21 +30,16 @@ func (*engine) Among(q *sqlindex.Statement, column string, ids []int64) string {
 	return column + " = ANY(" + q.Bind(ids) + "::bigint[])"
 }
 
-// putAtOnce is how many chunks one statement stores.
-const putAtOnce = 500
-
 func (e *engine) PutChunks(ctx context.Context, tx *sql.Tx, c sqlindex.Collection, chunks []sqlindex.Row) error {
-	for some := range slices.Chunk(chunks, putAtOnce) {
-		n := len(some)
-		ids, uuids, pages, texts, vectors, words := make([]int64, n), make([][]byte, n), make([]int64, n), make([]string, n), make([][]byte, n), make([]string, n)
-		for i, r := range some {
-			ids[i], uuids[i], pages[i], texts[i], vectors[i], words[i] = r.ID, r.UUID, int64(r.Page), r.Text, sqlindex.Pack(r.Vector), lexemes(r.Words)
-		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO index_chunks (id, uuid, page, text, vector, words)
+	n := len(chunks)
+	ids, uuids, pages, texts, vectors, words := make([]int64, n), make([][]byte, n), make([]int64, n), make([]string, n), make([][]byte, n), make([]string, n)
+	for i, r := range chunks {
+		ids[i], uuids[i], pages[i], texts[i], vectors[i], words[i] = r.ID, r.UUID, int64(r.Page), r.Text, sqlindex.Pack(r.Vector), lexemes(r.Words)
+	}
+	if _, err := tx.ExecContext(ctx, `INSERT INTO index_chunks (id, uuid, page, text, vector, words)
 SELECT id, uuid, page, text, vector, words::tsvector FROM unnest($1::bigint[], $2::bytea[], $3::bigint[], $4::text[], $5::bytea[], $6::text[]) c (id, uuid, page, text, vector, words)`,
-			ids, uuids, pages, texts, vectors, words); err != nil {
-			return err
-		}
+		ids, uuids, pages, texts, vectors, words); err != nil {
+		return err
 	}
 	return e.putVectors(ctx, tx, c, chunks)
 }

@@ -51,6 +51,9 @@ func (*engine) Keyword(ctx context.Context, tx *sql.Tx, words []string, where sq
 		rare++
 	}
 	more, err := ranked(ctx, tx, quoted(terms[:rare], " | "), terms, chunks, where, n)
+	if len(hits) == 0 {
+		return more, err
+	}
 	return merged(hits, more, n), err
 }
 
@@ -101,21 +104,12 @@ func ranked(ctx context.Context, tx *sql.Tx, query string, terms []term, chunks 
 	return q.Add(" LIMIT ?) matched ORDER BY score DESC, id LIMIT ?", manyMatches, n).Hits(ctx, tx)
 }
 
-// merged is first and then what more adds. Scores are comparable, but what is
-// first was ranked among more.
+// merged is first and what more adds to it.
 func merged(first, more []sqlindex.Hit, n int) []sqlindex.Hit {
-	if len(first) == 0 {
-		return more
-	}
-	seen := map[int64]bool{}
-	out := slices.Clone(first)
-	for _, h := range first {
-		seen[h.Chunk] = true
-	}
 	for _, h := range more {
-		if !seen[h.Chunk] && len(out) < n {
-			out = append(out, h)
+		if len(first) < n && !slices.ContainsFunc(first, func(f sqlindex.Hit) bool { return f.Chunk == h.Chunk }) {
+			first = append(first, h)
 		}
 	}
-	return out
+	return first
 }

@@ -80,7 +80,6 @@ BEGIN
     RETURN;
   END IF;
   EXECUTE format('CREATE TABLE %I (id bigint PRIMARY KEY, collection bigint NOT NULL, embedding halfvec(%s) NOT NULL)', name, dimension);
-  EXECUTE format('CREATE INDEX ON %I (collection)', name);
   EXECUTE format('CREATE INDEX ON %I USING hnsw (embedding halfvec_%s_ops)', name, way);
   EXECUTE format('GRANT SELECT, INSERT, DELETE ON %I TO %I', name, session_user);
 END
@@ -90,14 +89,13 @@ $$`
 // the function of the tables.
 func vectors(ctx context.Context, db *sql.DB) error {
 	// Whoever may not install it uses it when an administrator has.
-	_, refused := db.ExecContext(ctx, `CREATE EXTENSION IF NOT EXISTS vector`)
+	_, _ = db.ExecContext(ctx, `CREATE EXTENSION IF NOT EXISTS vector`)
 	var installed bool
 	var schemas string
 	err := db.QueryRowContext(ctx, `SELECT n.nspname IS NOT NULL, quote_ident(current_schema()) || COALESCE(', ' || quote_ident(n.nspname), '') || ', pg_temp'
 FROM (SELECT) one LEFT JOIN pg_extension e ON e.extname = 'vector' LEFT JOIN pg_namespace n ON n.oid = e.extnamespace`).Scan(&installed, &schemas)
 	if err != nil || !installed {
-		_ = refused // the extension is optional; Methods says that it is not there
-		return err
+		return err // the extension is optional; Methods says that it is not there
 	}
 	for _, statement := range []string{makeVectors,
 		"ALTER FUNCTION gatehouse_index_vectors(integer, text) SET search_path = " + schemas,
@@ -121,6 +119,10 @@ func grant(ctx context.Context, db *sql.DB, role string) error {
 	if err := db.QueryRowContext(ctx, "SELECT quote_ident(current_schema()), to_regprocedure('gatehouse_index_vectors(integer, text)') IS NOT NULL").Scan(&schema, &function); err != nil {
 		return err
 	}
+	tables, err := vectorTables(ctx, db)
+	if err != nil {
+		return err
+	}
 	statements := []string{
 		"GRANT USAGE ON SCHEMA " + schema + " TO " + name,
 		"GRANT SELECT, INSERT, UPDATE, DELETE ON index_collections, index_documents, index_fields, index_chunks TO " + name,
@@ -128,10 +130,30 @@ func grant(ctx context.Context, db *sql.DB, role string) error {
 	if function {
 		statements = append(statements, "GRANT EXECUTE ON FUNCTION gatehouse_index_vectors(integer, text) TO "+name)
 	}
+	for _, table := range tables {
+		statements = append(statements, "GRANT SELECT, INSERT, DELETE ON "+table+" TO "+name)
+	}
 	for _, s := range statements {
 		if _, err := db.ExecContext(ctx, s); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// vectorTables are those that were made for another role.
+func vectorTables(ctx context.Context, db *sql.DB) (names []string, err error) {
+	rows, err := db.QueryContext(ctx, `SELECT quote_ident(relname) FROM pg_class WHERE relkind = 'r' AND relname ~ '^index_vectors_[0-9]+_(ip|l2)$' AND relnamespace = current_schema()::regnamespace`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, rows.Err()
 }

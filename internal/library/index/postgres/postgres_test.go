@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 
 	"gatehouse"
 	"gatehouse/internal/engine"
+	"gatehouse/internal/library/filter"
 	"gatehouse/internal/library/index"
 	"gatehouse/internal/library/index/postgres"
 	"gatehouse/internal/library/index/sqlindex"
@@ -150,4 +152,48 @@ func TestACrashedDeletionIsFinished(t *testing.T) {
 		err = raw.QueryRow(statement).Scan(&n)
 		return n, err
 	})
+}
+
+// TestTheGraphFindsWhatComparingFinds: nine of ten of the nearest at least, in a
+// collection that shares its graph with another, and behind filters.
+func TestTheGraphFindsWhatComparingFinds(t *testing.T) {
+	ix := open(t, fresh(t), sqlindex.Options{})
+	defer postgres.WalkAlways()()
+	ctx, team, collection, other := context.Background(), gatehouse.NewID(), gatehouse.NewID(), gatehouse.NewID()
+	c := indextest.NewCorpus(3, 64)
+	for i, id := range []gatehouse.ID{other, collection} {
+		if err := ix.PutCollection(ctx, team, index.Collection{ID: id}); err != nil {
+			t.Fatal(err)
+		}
+		c.Fill(t, ix, team, id, 1500*(i+1))
+	}
+	for _, text := range []string{"", "part = 3", "part != 3"} {
+		f, err := filter.Parse("filter", text, index.Schema("part"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := 0
+		for range 40 {
+			q := c.Query(collection)
+			q.Mode, q.Filter = index.Semantic, f
+			walked, err := ix.Search(ctx, team, q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			restore := postgres.CompareAlways()
+			compared, err := ix.Search(ctx, team, q)
+			restore()
+			if err != nil || len(compared) != 10 {
+				t.Fatal(len(compared), err)
+			}
+			for _, m := range walked {
+				if slices.ContainsFunc(compared, func(x index.Match) bool { return x.ChunkID == m.ChunkID }) {
+					found++
+				}
+			}
+		}
+		if found < 360 {
+			t.Errorf("%q: %d of 400", text, found)
+		}
+	}
 }

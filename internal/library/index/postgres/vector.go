@@ -11,9 +11,9 @@ import (
 	"gatehouse/internal/library/index/sqlindex"
 )
 
-// compareWhole is up to how many vectors are compared one by one: about the
+// compareWhole, which tests change, is up to how many vectors are compared one by one: about the
 // time that the graph of a large table takes with its rescoring.
-const compareWhole = 10_000
+var compareWhole int64 = 10_000
 
 // maxDimension is that of an HNSW index of half precision.
 const maxDimension = 4000
@@ -119,13 +119,9 @@ func compared(ctx context.Context, tx *sql.Tx, name, query string, where sqlinde
 	return q.IDs(ctx, tx)
 }
 
-// walked follows the graph until enough of what it meets matches.
+// walked follows the graph until enough of what it meets matches. The planner,
+// which knows little of a new table, would rather sort it all.
 func walked(ctx context.Context, tx *sql.Tx, name, query string, where sqlindex.Where, n int) ([]int64, error) {
-	_, err := tx.ExecContext(ctx, `SELECT set_config('hnsw.ef_search', $1, true), set_config('hnsw.iterative_scan', 'relaxed_order', true),
-set_config('hnsw.max_scan_tuples', '200000', true)`, strconv.Itoa(min(max(n, 100), 1000)))
-	if err != nil {
-		return nil, err
-	}
 	q := statement("SELECT v.id FROM "+name+" v WHERE v.collection = ?", where.Collection.Row)
 	if where.Filter != nil {
 		ids, err := where.Add(statement("SELECT d.id FROM index_documents d WHERE ")).IDs(ctx, tx)
@@ -134,5 +130,21 @@ set_config('hnsw.max_scan_tuples', '200000', true)`, strconv.Itoa(min(max(n, 100
 		}
 		q.Add(" AND "+sqlindex.DocumentOf("v.id")+" = ANY(?::bigint[])", ids)
 	}
-	return q.Add(" ORDER BY v.embedding "+operators[way(where.Collection)]+" ?::text::halfvec LIMIT ?", query, n).IDs(ctx, tx)
+	q.Add(" ORDER BY v.embedding "+operators[way(where.Collection)]+" ?::text::halfvec LIMIT ?", query, n)
+	if err := prefer(ctx, tx, "off", n); err != nil {
+		return nil, err
+	}
+	ids, err := q.IDs(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	return ids, prefer(ctx, tx, "on", n)
+}
+
+// prefer sets, for the transaction, how far a walk goes and whether there is
+// anything but it.
+func prefer(ctx context.Context, tx *sql.Tx, others string, n int) error {
+	_, err := tx.ExecContext(ctx, `SELECT set_config('enable_seqscan', $1, true), set_config('enable_sort', $1, true), set_config('hnsw.ef_search', $2, true),
+set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.max_scan_tuples', '200000', true)`, others, strconv.Itoa(min(max(n, 100), 1000)))
+	return err
 }

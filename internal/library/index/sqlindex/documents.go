@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 
 	"gatehouse"
 	"gatehouse/internal/library/index"
@@ -74,40 +75,58 @@ func (s *Store) settle(ctx context.Context, tx *sql.Tx, c *Collection, chunks []
 	return s.sql("UPDATE index_collections SET dimension = ? WHERE id = ?", c.Dimension, c.Row).Exec(ctx, tx)
 }
 
+// putAtOnce is how many chunks are cut into words at a time: words take several
+// times the memory of the text.
+const putAtOnce = 200
+
 func (s *Store) insert(ctx context.Context, tx *sql.Tx, c Collection, d index.Document, chunks []index.Chunk) error {
-	rows, bytes, vectors := s.rows(c, chunks)
-	var doc int64
-	_, err := s.sql("INSERT INTO index_documents (collection, uuid, name, content_type, size, created_us, chunks, vectors, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-		c.Row, id(d.ID), clean(d.Name), clean(d.ContentType), d.Size, d.Created.UnixMicro(), len(chunks), vectors, bytes).One(ctx, tx, &doc)
+	var doc, vectors, bytes int64
+	_, err := s.sql("INSERT INTO index_documents (collection, uuid, name, content_type, size, created_us, chunks, vectors, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0) RETURNING id",
+		c.Row, id(d.ID), clean(d.Name), clean(d.ContentType), d.Size, d.Created.UnixMicro(), len(chunks)).One(ctx, tx, &doc)
 	if err != nil {
 		return err
-	}
-	for i := range rows {
-		rows[i].ID = doc<<placeBits + int64(i)
 	}
 	if err := s.putFields(ctx, tx, doc, d.Fields); err != nil {
 		return err
 	}
-	return s.engine.PutChunks(ctx, tx, c, rows)
+	next := doc << placeBits
+	for some := range slices.Chunk(chunks, putAtOnce) {
+		rows := s.rows(c, next, some)
+		next += int64(len(rows))
+		for _, r := range rows {
+			bytes += int64(len(r.Text))
+			vectors += int64(min(len(r.Vector), 1))
+		}
+		if err := s.engine.PutChunks(ctx, tx, c, rows); err != nil {
+			return err
+		}
+	}
+	return s.sql("UPDATE index_documents SET vectors = ?, bytes = ? WHERE id = ?", vectors, bytes, doc).Exec(ctx, tx)
 }
 
-func (s *Store) rows(c Collection, chunks []index.Chunk) (rows []Row, bytes, vectors int) {
+// maxWords is how many bytes of words a chunk is found by: a tsvector holds a
+// megabyte, with places.
+const maxWords = 512 << 10
+
+func (s *Store) rows(c Collection, first int64, chunks []index.Chunk) []Row {
 	mark, now := marker(c.Row), s.now()
-	for _, chunk := range chunks {
-		r := Row{UUID: id(gatehouse.NewTimeID(now)), Page: chunk.Page, Text: clean(chunk.Text), Vector: ready(c.Metric, chunk.Vector)}
-		words(r.Text, func(w string, position int) { r.Words = append(r.Words, Word{mark + w, position}) })
-		if r.Vector != nil {
-			vectors++
-		}
-		bytes += len(r.Text)
-		rows = append(rows, r)
+	rows := make([]Row, len(chunks))
+	for i, chunk := range chunks {
+		r := Row{ID: first + int64(i), UUID: id(gatehouse.NewTimeID(now)), Page: chunk.Page, Text: clean(chunk.Text), Vector: ready(c.Metric, chunk.Vector)}
+		room := maxWords
+		words(r.Text, func(w string, position int) {
+			if room -= len(mark) + len(w); room >= 0 {
+				r.Words = append(r.Words, Word{mark + w, position})
+			}
+		})
+		rows[i] = r
 	}
-	return rows, bytes, vectors
+	return rows
 }
 
 func (s *Store) putFields(ctx context.Context, tx *sql.Tx, doc int64, fields map[string]string) error {
 	for k, v := range fields {
-		if err := s.sql("INSERT INTO index_fields (document, key, value) VALUES (?, ?, ?)", doc, clean(k), clean(v)).Exec(ctx, tx); err != nil {
+		if err := s.sql("INSERT INTO index_fields (document, key, value) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", doc, clean(k), clean(v)).Exec(ctx, tx); err != nil {
 			return err
 		}
 	}

@@ -15,7 +15,7 @@ import (
 type Engine interface {
 	// Dialect is the filters' and the placeholders'.
 	Dialect() filter.Dialect
-	// PutChunks stores chunks with their words and vectors.
+	// PutChunks stores some chunks of a document with their words and vectors.
 	PutChunks(ctx context.Context, tx *sql.Tx, c Collection, chunks []Row) error
 	// DropChunks takes out those of a document: ids first to last.
 	DropChunks(ctx context.Context, tx *sql.Tx, c Collection, first, last int64) error

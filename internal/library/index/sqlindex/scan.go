@@ -139,7 +139,8 @@ func (s *Store) rescore(ctx context.Context, tx *sql.Tx, c Collection, query []f
 
 // stream compares every vector, as the database gives them.
 func (s *Store) stream(ctx context.Context, tx *sql.Tx, c Collection, query []float32, where Where, best *top) error {
-	q := s.sql("SELECT c.id, c.vector FROM index_documents d JOIN index_chunks c ON " + DocumentOf("c.id") + " = d.id WHERE c.vector IS NOT NULL AND ")
+	// CROSS JOIN, since SQLite takes what stands first to loop over.
+	q := s.sql("SELECT c.id, c.vector FROM index_documents d CROSS JOIN index_chunks c WHERE " + DocumentOf("c.id") + " = d.id AND c.vector IS NOT NULL AND ")
 	return compare(ctx, tx, where.Add(q), c, query, best)
 }
 

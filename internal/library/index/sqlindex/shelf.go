@@ -155,7 +155,7 @@ func (v *vectorCopy) load(ctx context.Context, s *Store, tx *sql.Tx, c Collectio
 		documents = documents[len(some):]
 		q := s.sql("SELECT id, vector FROM index_chunks WHERE vector IS NOT NULL AND ")
 		condition := s.engine.Among(q, DocumentOf("id"), some)
-		q.WriteString(condition + " ORDER BY id")
+		q.WriteString(condition)
 		if err := q.Each(ctx, tx, func(scan func(...any) error) error {
 			var chunk int64
 			if err := scan(&chunk, &raw); err != nil {

@@ -98,16 +98,24 @@ func similarity(m index.Metric, a, b []float32) float64 {
 func coarse(v []float32, into []int8) (scale float32) {
 	largest := float32(0)
 	for _, x := range v {
-		largest = max(largest, x, -x)
+		if x < 0 {
+			x = -x
+		}
+		if x > largest {
+			largest = x
+		}
 	}
-	if scale = largest / 127; scale == 0 { // also of what is nearly zero
+	if largest < 1e-30 { // its inverse would overflow
 		clear(into)
 		return 0
 	}
+	inverse := 127 / largest
+	into = into[:len(v)]
 	for i, x := range v {
-		into[i] = int8(math.RoundToEven(float64(x / scale)))
+		x = x*inverse + 128.5 // above zero, where cutting off rounds
+		into[i] = int8(int32(x) - 128)
 	}
-	return scale
+	return largest / 127
 }
 
 // dotCoarse has four sums, and windows whose bounds are checked once, so that

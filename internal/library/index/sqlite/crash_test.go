@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"bufio"
 	"context"
+	"database/sql"
 	"fmt"
 	"os"
 	"os/exec"
@@ -78,6 +79,29 @@ func TestAKillLeavesADocumentWhole(t *testing.T) {
 		}
 		whole(t, ix, n)
 		ix.Close()
+		sound(t, path)
+	}
+}
+
+// sound checks that the file is in order, and that no words are left of chunks
+// that are gone.
+func sound(t *testing.T, path string) {
+	t.Helper()
+	raw, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	if _, err := raw.Exec("INSERT INTO index_words (index_words) VALUES ('integrity-check')"); err != nil {
+		t.Error(err)
+	}
+	var verdict string
+	if err := raw.QueryRow("PRAGMA integrity_check").Scan(&verdict); err != nil || verdict != "ok" {
+		t.Errorf("%s, %v", verdict, err)
+	}
+	var chunks, words int
+	if err := raw.QueryRow("SELECT (SELECT COUNT(*) FROM index_chunks), (SELECT COUNT(*) FROM index_words_docsize)").Scan(&chunks, &words); err != nil || chunks != words {
+		t.Errorf("%d chunks and the words of %d: %v", chunks, words, err)
 	}
 }
 
