@@ -115,7 +115,7 @@ func (c *call) request() *http.Request {
 		}
 		_ = c.SetReadDeadline(time.Time{})
 	}
-	c.ss.RecvMsg(new([]byte)); r := &http.Request{
+	r := &http.Request{
 		Method: c.m.verb, URL: u, Proto: "HTTP/2.0", ProtoMajor: 2, Header: inward(c.r.Header), Host: c.r.Host,
 		Body: io.NopCloser(c), ContentLength: -1, RemoteAddr: c.r.RemoteAddr,
 	}
@@ -183,7 +183,7 @@ func (c *call) translate() error {
 // take reads the message and refuses what nobody would heed.
 func (c *call) take(most int) error {
 	c.took = true
-	c.edge.tap.grant(most)
+	c.edge.tap.grant(most, true)
 	var raw []byte
 	if err := c.ss.RecvMsg(&raw); err != nil {
 		return err // the library has told the client

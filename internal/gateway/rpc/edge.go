@@ -66,6 +66,7 @@ type tap struct {
 	mu     sync.Mutex
 	more   sync.Cond
 	left   int
+	last   bool  // nothing is granted after left
 	taken  int64 // part of held
 	closed bool
 }
@@ -76,24 +77,25 @@ const maxHeld = 128 << 20
 
 var errFull = errors.New("too many messages are in flight; please retry")
 
-// grant lets n more bytes through.
-func (t *tap) grant(n int) {
+// grant lets n more bytes through. What comes after the last of them is an
+// unexpected end; after others it waits for the next grant.
+func (t *tap) grant(n int, last bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.left += n
+	t.left, t.last = t.left+n, last
 	t.more.Broadcast()
 }
 
 // Read implements [io.Reader].
 func (t *tap) Read(p []byte) (int, error) {
 	t.mu.Lock()
-	for t.left == 0 && !t.closed {
+	for t.left == 0 && !t.last && !t.closed {
 		t.more.Wait()
 	}
 	most := min(len(p), t.left)
-	closed := t.closed
+	ended := t.closed || most == 0
 	t.mu.Unlock()
-	if closed {
+	if ended {
 		return 0, io.ErrUnexpectedEOF
 	}
 	n, err := t.body.Read(p[:most])

@@ -44,6 +44,15 @@ func TestAMessageOfVeryManyFieldsIsNotDecoded(t *testing.T) {
 	check(t, err, codes.InvalidArgument, "more than 100000 fields", false)
 }
 
+// A name has no business to be large, and is read before anybody knows whose it is.
+func TestANameThatIsLargeIsCutOff(t *testing.T) {
+	w, _ := simulated(t)
+	key := w.key()
+	w.start()
+	_, err := xai.NewModelsClient(w.conn).GetLanguageModel(key, &xai.GetModelRequest{Name: strings.Repeat("x", 1<<20)})
+	check(t, err, codes.Internal, "unexpected EOF", false)
+}
+
 // All large messages together have a bound, and leave it with their calls.
 func TestMessagesInFlightAreBounded(t *testing.T) {
 	w, _ := simulated(t)
@@ -78,7 +87,7 @@ func TestAStrangersMessageIsNotRead(t *testing.T) {
 		}
 		close(read)
 	}()
-	tap.grant(4)
+	tap.grant(4, false)
 	if got := <-read; got != "abcd" {
 		t.Errorf("%q", got)
 	}

@@ -1,5 +1,6 @@
 // Package postgres is the document index in tables of a PostgreSQL database,
-// 15 or later: words in tsvector, ranked by ts_rank_cd, and vectors by pgvector.
+// 15 or later: words in tsvector, ranked by their rarity and ts_rank_cd, and
+// vectors by pgvector.
 //
 // Where the server has the extension vector when [Migrate] runs, vectors are
 // also kept in tables of half precision with an HNSW index, one for each

@@ -19,7 +19,7 @@ type engine struct {
 func (*engine) Dialect() filter.Dialect { return filter.Postgres }
 
 func (e *engine) Methods() index.Methods {
-	m := index.Methods{Keyword: "PostgreSQL tsvector, ranked by ts_rank_cd"}
+	m := index.Methods{Keyword: "PostgreSQL tsvector, ranked by the rarity of its words and ts_rank_cd"}
 	if e.pgvector != "" {
 		m.Semantic = fmt.Sprintf("pgvector %s: HNSW of half precision, the best rescored in full; exact up to %d vectors", e.pgvector, compareWhole)
 	}
