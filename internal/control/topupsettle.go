@@ -140,7 +140,7 @@ func (c *Caller) RefundTopUp(ctx context.Context, id gatehouse.ID, amount gateho
 			return nil, err
 		}
 		if amount > free {
-			return nil, gatehouse.Errorf(gatehouse.FailedPrecondition, "amount: only %s of the team's credit are neither spent nor held by gateways", max(0, free))
+			return nil, gatehouse.Errorf(gatehouse.FailedPrecondition, "cents: only %s of the team's credit are neither spent nor held by gateways", max(0, free))
 		}
 		return c.s.refunded(tx, op, t, amount)
 	})

@@ -42,7 +42,7 @@ func (s *Service) grant(tx store.Tx, team gatehouse.ID, amount gatehouse.Ticks, 
 		return err
 	}
 	if -amount > max(0, free) {
-		return gatehouse.Errorf(gatehouse.FailedPrecondition, "amount: only %s of the team's credit are neither spent nor held by gateways", max(0, free))
+		return gatehouse.Errorf(gatehouse.FailedPrecondition, "cents: only %s of the team's credit are neither spent nor held by gateways", max(0, free))
 	}
 	if err := roomFor(tx, team, amount); err != nil {
 		return err
