@@ -108,7 +108,7 @@ func vouched(v store.View, i *gatehouse.Invitation) error {
 		return err
 	case k == nil || !k.DeleteTime.IsZero():
 		return gatehouse.Errorf(gatehouse.FailedPrecondition, "this invitation was made with a management key that has been revoked: ask for another")
-	case who.owner == nil && (k.Personal || !k.UserID.IsZero()), who.outranked(i.Role) != "":
+	case who.owner == nil && (k.Personal || !k.UserID.IsZero()), !who.MayCall(gatehouse.CreateInvitation), who.outranked(i.Role) != "":
 		return gatehouse.Errorf(gatehouse.FailedPrecondition, "who sent this invitation may not send it any more: ask for another")
 	}
 	return nil
@@ -174,7 +174,7 @@ func (n newcomer) mint(tx store.Tx, op gatehouse.Operation, k *gatehouse.Managem
 	k.ID, k.Scope, k.Personal, k.ACL, k.CreateTime, k.ModifyTime = n.key, gatehouse.ScopeTeam, true, []string{everyScope}, now, now
 	k.Secrets = []gatehouse.Secret{{Digest: n.token.Digest(), Last4: n.token.Last4(), CreateTime: now}}
 	act := done(op, "management_key.created", k.TeamID, gatehouse.KindManagementKey, k.ID.String(), "Management key '"+k.Name+"' was created")
-	act.Details = changes{"scope": string(k.Scope), "acls": everyScope, "personal": "true", "last4": n.token.Last4()}
+	act.Details = changes{"scope": string(k.Scope), "acls": everyScope, "personal": "true", "ownerUserId": k.UserID.String(), "last4": n.token.Last4()}
 	if err := tx.PutManagementKey(k, act); err != nil {
 		return mintedManager{}, err
 	}

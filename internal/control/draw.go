@@ -26,6 +26,9 @@ func (s *Service) Draw(ctx context.Context, r purse.DrawRequest) (out purse.Draw
 	if err := s.ended.end(ctx, s.Store, r.Gateway, r.Shipped); err != nil {
 		return out, err
 	}
+	if s.ended.is(r.Gateway, r.Incarnation) {
+		return out, gatehouse.Errorf(gatehouse.FailedPrecondition, "this start of the gateway is over, and nobody would end what it drew now")
+	}
 	out.Answers = make([]purse.Answer, len(r.Asks))
 	done := map[gatehouse.ID]bool{}
 	for i := range r.Asks {
@@ -75,6 +78,13 @@ func drawable(r *purse.DrawRequest) error {
 type ended struct {
 	mu     sync.Mutex
 	before map[gatehouse.ID]int64
+}
+
+// is reports that an incarnation's holds were ended.
+func (e *ended) is(gateway gatehouse.ID, incarnation int64) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return incarnation < e.before[gateway]
 }
 
 func (e *ended) end(ctx context.Context, db store.Store, gateway gatehouse.ID, before int64) error {

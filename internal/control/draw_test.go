@@ -85,6 +85,10 @@ func TestDrawsAreTotals(t *testing.T) {
 	is("it died; what it held is held", again.asks(t, 0, 0, 0), purse.Answer{Left: 20, Held: 55, Others: 2})
 	again.done = 2
 	is("and free once its usage is in", again.asks(t, 0, 100, 35), purse.Answer{Drawn: 35, Held: 40, Others: 2})
+	late := purse.DrawRequest{Gateway: one.id, Incarnation: 1, Seq: 99, Asks: []purse.Ask{{Fund: gatehouse.Fund{Team: b.team}}}}
+	if _, err := b.Draw(t.Context(), late); gatehouse.CodeOf(err) != gatehouse.FailedPrecondition {
+		t.Error("a start that is over asks, and nobody would end what it got:", err)
+	}
 	two.spends(t, 45) // more than it had drawn
 	is("what cost more than was held", two.asks(t, 0, 60, 1), purse.Answer{Drawn: 40, Left: -5, Held: 35, Others: 2})
 }

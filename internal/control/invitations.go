@@ -25,7 +25,7 @@ func (c *Caller) Invite(ctx context.Context, team gatehouse.ID, email string, ro
 	token := gatehouse.MintToken(c.s.Brand, gatehouse.Invite, id)
 	var into *gatehouse.Team // of the letter; nil when an earlier answer is shown again
 	out, err := mutate(ctx, c, mutation[mintedInvitation]{
-		op: gatehouse.CreateInvitation, target: team.String() + "/" + email, secret: true,
+		op: gatehouse.CreateInvitation, target: team.String(), secret: true, // without the address: it may become part of a leaf
 		run: func(tx store.Tx, who *principal) (mintedInvitation, error) {
 			t, err := liveTeam(tx, who, who.home(team))
 			if err != nil {

@@ -213,3 +213,30 @@ func TestAnInvitationIsReplayedWithItsLink(t *testing.T) {
 		t.Errorf("%+v %+v, %d letters", a, b, len(server.Letters()))
 	}
 }
+
+// Whoever may not invite any more has no invitation out, also for a role that
+// would still be within theirs.
+func TestAnInvitationEndsWithTheRightToInvite(t *testing.T) {
+	h := open(t)
+	p := h.member(t, h.root(), gatehouse.RoleAdmin)
+	m, err := p.Invite(t.Context(), gatehouse.ID{}, "ada@example.com", gatehouse.RoleViewer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.root().UpdateMember(t.Context(), gatehouse.ID{}, p.user, gatehouse.RoleDeveloper); err != nil {
+		t.Fatal(err)
+	}
+	c := h.As(&gatehouse.Call{Token: m.Token, Operation: gatehouse.AcceptInvitation})
+	wantCode(t, gatehouse.FailedPrecondition, second(c.AcceptInvitation(t.Context(), gatehouse.Acceptance{Email: "ada@example.com"})))
+}
+
+// Who invites into a team that is not there is written down, and whom is not.
+func TestTheLeafOfAMissedInvitationHoldsNoAddress(t *testing.T) {
+	h := open(t)
+	p := h.member(t, h.root(), gatehouse.RoleAdmin)
+	c := p.as(gatehouse.Call{TeamID: gatehouse.NewID()})
+	wantCode(t, gatehouse.NotFound, second(c.Invite(t.Context(), gatehouse.ID{}, "ada@example.com", gatehouse.RoleViewer)))
+	if e := h.newest(t); e.Action != "access.missed" || strings.Contains(e.Details["target"], "ada") {
+		t.Errorf("leaf %+v", e)
+	}
+}

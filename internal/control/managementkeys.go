@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"gatehouse"
 	"gatehouse/internal/store"
@@ -35,7 +36,7 @@ func (c *Caller) CreateManagementKey(ctx context.Context, n gatehouse.NewManagem
 			}
 			act := done(gatehouse.CreateManagementKey, "management_key.created", team.ID, gatehouse.KindManagementKey, id.String(),
 				fmt.Sprintf("Management key '%s' was created", k.Name))
-			act.Details = map[string]string{"scope": string(k.Scope), "acls": short(fmt.Sprint(k.ACL)), "last4": token.Last4()}
+			act.Details = map[string]string{"scope": string(k.Scope), "acls": short(fmt.Sprint(k.ACL)), "ownerUserId": k.UserID.String(), "last4": token.Last4()}
 			if err := tx.PutManagementKey(k, act); err != nil {
 				return mintedManager{}, err
 			}
@@ -134,8 +135,8 @@ func fits(k *gatehouse.ManagementKey, who *principal) error {
 	if k.UserID != who.UserID && !who.mayActFor() {
 		bad.Addf("ownerUserId", "must be your own user: another's takes %s or %s", gatehouse.ScopeOrganization, gatehouse.ScopeFor(gatehouse.CreateUser))
 	}
-	if k.Personal && k.UserID != who.UserID {
-		bad.Addf("id", "is a person's own: only they may rotate it")
+	if k.Personal && (k.UserID != who.UserID || !who.Personal) { // a key in their name may be another's
+		bad.Addf("id", "is a person's own: only they may rotate it, by a personal key")
 	} else if excess := who.lacks(k); excess != "" {
 		bad.Addf("acls", "%q is beyond your own", short(excess))
 	}
@@ -282,14 +283,19 @@ func (c *Caller) RevokeManagementKey(ctx context.Context, id gatehouse.ID) error
 			if err != nil {
 				return struct{}{}, err
 			}
-			k := *before
-			k.Secrets, k.ModifyTime = nil, utc(who.now)
-			k.DeleteTime = k.ModifyTime
-			return struct{}{}, tx.PutManagementKey(&k, done(gatehouse.RevokeManagementKey, "management_key.revoked", k.TeamID,
-				gatehouse.KindManagementKey, k.ID.String(), fmt.Sprintf("Management key '%s' was revoked", k.Name)))
+			return struct{}{}, revoke(tx, before, who.now, gatehouse.RevokeManagementKey)
 		},
 	})
 	return err
+}
+
+// revoke ends a management key for good.
+func revoke(tx store.Tx, before *gatehouse.ManagementKey, now time.Time, op gatehouse.Operation) error {
+	k := *before
+	k.Secrets, k.ModifyTime = nil, utc(now)
+	k.DeleteTime = k.ModifyTime
+	return tx.PutManagementKey(&k, done(op, "management_key.revoked", k.TeamID, gatehouse.KindManagementKey, k.ID.String(),
+		fmt.Sprintf("Management key '%s' was revoked", k.Name)))
 }
 
 // mayManage reports whether k is the caller's to see: a key of the

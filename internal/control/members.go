@@ -112,6 +112,20 @@ func keepsAnOwner(v store.View, u *gatehouse.User) error {
 	return err
 }
 
+// keepsTheOrganization refuses a team's caller to end a key of the organization
+// by removing whose it is: such a key is beyond a team (mayManage).
+func keepsTheOrganization(v store.View, who *principal, u *gatehouse.User) error {
+	if who.Scope == gatehouse.ScopeOrganization {
+		return nil
+	}
+	return managersOf(v, u, func(k *gatehouse.ManagementKey) error {
+		if k.Scope != gatehouse.ScopeOrganization || past(k.ExpireTime, who.now) {
+			return nil
+		}
+		return gatehouse.Errorf(gatehouse.PermissionDenied, "the person holds a management key of %s: removing them takes one", gatehouse.ScopeOrganization)
+	})
+}
+
 // RemoveMember implements gatehouse.Members. The removal is one transaction and
 // holds from there on. The keys follow in portions, since a team may have a
 // hundred thousand: cut short, the rest are orphans, and the same call again
@@ -132,8 +146,13 @@ func (c *Caller) RemoveMember(ctx context.Context, team, user, heir gatehouse.ID
 			return remove(tx, p, u)
 		},
 	})
-	if err != nil || heir.IsZero() || who == nil { // nobody decided: the answer was replayed
+	if err != nil || heir.IsZero() {
 		return err
+	}
+	if who == nil { // the answer was replayed, and what was cut short may still wait
+		if who, err = c.identify(ctx, gatehouse.RemoveMember); err != nil {
+			return err
+		}
 	}
 	return c.passOn(ctx, who, gone, heir)
 }
@@ -163,12 +182,16 @@ func leaver(v store.View, who *principal, team, user, heir gatehouse.ID) (*gateh
 // remove ends a membership, and the invitations that the person sent: nobody
 // comes in on the word of somebody who had to go.
 func remove(tx store.Tx, who *principal, before *gatehouse.User) (*gatehouse.User, error) {
-	if err := keepsAnOwner(tx, before); err != nil {
+	err := keepsAnOwner(tx, before)
+	if err == nil {
+		err = keepsTheOrganization(tx, who, before)
+	}
+	if err != nil {
 		return nil, err
 	}
 	u := *before
 	u.DeleteTime = utc(who.now)
-	err := tx.PutUser(&u, done(gatehouse.RemoveMember, "member.removed", u.TeamID, gatehouse.KindUser, u.ID.String(), "User "+u.ID.String()+" was removed from the team"))
+	err = tx.PutUser(&u, done(gatehouse.RemoveMember, "member.removed", u.TeamID, gatehouse.KindUser, u.ID.String(), "User "+u.ID.String()+" was removed from the team"))
 	if err != nil {
 		return nil, err
 	}

@@ -335,3 +335,53 @@ func TestAKeyOfSomebodyWithoutARoleWorksAsBefore(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A client that repeats a call which was cut short sends the same
+// Idempotency-Key: it must not be told that all is done.
+func TestARemovalThatWasCutShortIsFinishedUnderItsIdempotencyKey(t *testing.T) {
+	h := open(t)
+	p, heir := h.member(t, h.root(), gatehouse.RoleDeveloper), h.member(t, h.root(), gatehouse.RoleDeveloper)
+	for range 60 {
+		if _, err := p.CreateKey(t.Context(), gatehouse.NewKey{Name: "k", ACL: all}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove := func() error {
+		c := h.As(&gatehouse.Call{Token: h.first.Token, IdempotencyKey: "once"})
+		return c.RemoveMember(t.Context(), gatehouse.ID{}, p.user, heir.user)
+	}
+	whole := h.Store
+	h.Store = &failing{whole, 2}
+	wantCode(t, gatehouse.Unavailable, remove())
+	h.Store = whole
+	if err := remove(); err != nil || len(h.orphans(t)) != 0 {
+		t.Errorf("%v, %d orphans", err, len(h.orphans(t)))
+	}
+}
+
+// A key of the organization is beyond a team, and so is ending it by removing
+// whose it is.
+func TestATeamRemovesNobodyWhoHoldsAKeyOfTheOrganization(t *testing.T) {
+	h := open(t)
+	owner := h.member(t, h.root(), gatehouse.RoleOwner)
+	wantCode(t, gatehouse.PermissionDenied, owner.RemoveMember(t.Context(), gatehouse.ID{}, h.first.UserID, gatehouse.ID{}))
+	if err := h.root().Authenticate(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := h.root().RemoveMember(t.Context(), gatehouse.ID{}, h.first.UserID, gatehouse.ID{}); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whoever may make keys in another's name gets no personal one by it: it would
+// grow with that person's role.
+func TestAKeyInAnothersNameRotatesNoPersonalKey(t *testing.T) {
+	h := open(t)
+	p, admin := h.member(t, h.root(), gatehouse.RoleViewer), h.member(t, h.root(), gatehouse.RoleAdmin)
+	m, err := admin.CreateManagementKey(t.Context(), gatehouse.NewManagementKey{Name: "m", UserID: p.user, ACL: []string{gatehouse.ScopeFor("*")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := h.As(&gatehouse.Call{Token: m.Token})
+	wantCode(t, gatehouse.PermissionDenied, second(c.RotateManagementKey(t.Context(), gatehouse.KeyRotation{ID: p.key.ID})))
+}

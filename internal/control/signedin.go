@@ -70,6 +70,12 @@ func (s *Service) signedIn(ctx context.Context) (all []store.SignInState, left [
 // checkSignIn asks about one. The next refresh token is kept at once: a provider
 // that hands out each once takes the second use of one for a theft.
 func (s *Service) checkSignIn(ctx context.Context, state store.SignInState) error {
+	// The round may be long, and another node's by now: what that one spent must
+	// not be spent again.
+	same, err := s.unchanged(ctx, state)
+	if err != nil || !same {
+		return err
+	}
 	next, gone, err := s.Identities.Refresh(ctx, string(state.Refresh))
 	if err != nil {
 		return err
@@ -81,7 +87,7 @@ func (s *Service) checkSignIn(ctx context.Context, state store.SignInState) erro
 	if next == "" {
 		next = string(state.Refresh)
 	}
-	same, err := s.unchanged(ctx, state)
+	same, err = s.unchanged(ctx, state)
 	if err != nil || !same {
 		return err
 	}

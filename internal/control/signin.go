@@ -255,8 +255,14 @@ func (si *signIn) person(tx store.Tx, team gatehouse.ID, role gatehouse.Role) (*
 		if u, err = found(tx.UserByEmail(team, si.who.Email)); err != nil {
 			return nil, err
 		}
-		if u != nil && (u.Subject != "" || u.Disabled) {
+		switch {
+		case u == nil:
+		case u.Subject != "" || u.Disabled:
 			u = nil // somebody else's record, who had the address before
+		default:
+			if err = si.endPersonal(tx, u); err != nil {
+				return nil, err
+			}
 		}
 	}
 	action := "member.updated"
@@ -273,6 +279,18 @@ func (si *signIn) person(tx store.Tx, team gatehouse.ID, role gatehouse.Role) (*
 		u.Email = orKeep(u.Email, si.who.Email)
 		u.GivenName, u.FamilyName = orKeep(u.GivenName, si.who.GivenName), orKeep(u.FamilyName, si.who.FamilyName)
 	}, action)
+}
+
+// endPersonal revokes the personal keys of a record that becomes the person's by
+// its address alone. They came by links, which others may have seen, and would
+// grow to the role that the groups give.
+func (si *signIn) endPersonal(tx store.Tx, u *gatehouse.User) error {
+	return managersOf(tx, u, func(k *gatehouse.ManagementKey) error {
+		if !k.Personal {
+			return nil
+		}
+		return revoke(tx, k, si.now, gatehouse.SignInWithIdToken)
+	})
 }
 
 // put writes a person if anything about them changed.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -202,7 +203,8 @@ func TestGroupsLeaveTheTeamAnOwner(t *testing.T) {
 	if _, err := h.root().UpdateMember(t.Context(), gatehouse.ID{}, h.first.UserID, gatehouse.RoleAdmin); err != nil {
 		t.Fatal(err)
 	}
-	if in := h.mustSignIn(t, gatehouse.SignIn{IDToken: "ada"}); in.user != ada.user || h.user(t, ada.user).Role != gatehouse.RoleOwner {
+	in := h.mustSignIn(t, gatehouse.SignIn{IDToken: "ada"})
+	if in.user != ada.user || h.user(t, ada.user).Role != gatehouse.RoleOwner {
 		t.Errorf("role %s", h.user(t, ada.user).Role)
 	}
 	who := p.people["ada"]
@@ -213,7 +215,7 @@ func TestGroupsLeaveTheTeamAnOwner(t *testing.T) {
 	if h.user(t, ada.user).Role != gatehouse.RoleOwner {
 		t.Error("the last owner lost the role")
 	}
-	if _, err := ada.UpdateMember(t.Context(), gatehouse.ID{}, h.first.UserID, gatehouse.RoleOwner); err != nil {
+	if _, err := in.UpdateMember(t.Context(), gatehouse.ID{}, h.first.UserID, gatehouse.RoleOwner); err != nil {
 		t.Fatal(err)
 	}
 	_, err = h.signIn(t, gatehouse.SignIn{IDToken: "ada"})
@@ -355,5 +357,88 @@ func TestSignInThatIsNotConfiguredIsNotThere(t *testing.T) {
 	wantCode(t, gatehouse.NotFound, second(h.As(nil).SignIn(t.Context(), gatehouse.SignIn{IDToken: "x"})))
 	if err := h.CheckSignIns(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// Who has a link need not be who the provider names: what they hold of the
+// address's record ends when that person first signs in, or it would grow to the
+// role that the person's groups give.
+func TestAFirstSignInEndsTheKeysThatCameByALink(t *testing.T) {
+	h, _ := signedIn(t)
+	m, err := h.root().Invite(t.Context(), gatehouse.ID{}, "ada@example.com", gatehouse.RoleViewer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := h.accept(t, m, gatehouse.Acceptance{Email: "ada@example.com"}) // the inviter saw the link too
+	ada := h.mustSignIn(t, gatehouse.SignIn{IDToken: "ada"})
+	if u := h.user(t, ada.user); u.ID != other.user || u.Role != gatehouse.RoleAdmin {
+		t.Fatalf("%+v", u)
+	}
+	wantCode(t, gatehouse.Unauthenticated, other.Authenticate(t.Context()))
+	h.mustSignIn(t, gatehouse.SignIn{IDToken: "ada"})
+	if err := ada.Authenticate(t.Context()); err != nil {
+		t.Errorf("a second sign-in ended the first: %v", err)
+	}
+}
+
+// Two nodes may look after sign-ins at a time, when a round takes longer than a
+// turn. A refresh token that the other spent meanwhile is not spent again: the
+// provider would take it for a theft, and the person for gone.
+func TestARoundSpendsNoTokenThatAnotherSpent(t *testing.T) {
+	h, p := signedIn(t)
+	const people = 9 // one more than are asked about at once
+	for i := range people {
+		name := strings.Repeat("x", i+1)
+		p.people[name] = gatehouse.Identity{Subject: "https://idp.example.com " + name, Groups: []string{"staff"}, Expire: h.clock.Now().Add(time.Hour)}
+		h.mustSignIn(t, gatehouse.SignIn{IDToken: name, RefreshToken: name})
+	}
+	slow := &slowProvider{provider: p, waiting: make(chan struct{}, people), done: make(chan struct{})}
+	h.Identities = slow
+	ended := make(chan error, 1)
+	go func() { ended <- h.CheckSignIns(t.Context()) }()
+	for range people - 1 {
+		<-slow.waiting
+	}
+	slow.fast.Store(true)
+	if err := h.CheckSignIns(t.Context()); err != nil { // the other node's
+		t.Fatal(err)
+	}
+	close(slow.done)
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if len(p.asked) != 2*people-1 {
+		t.Errorf("asked %d times: %v", len(p.asked), p.asked)
+	}
+}
+
+// slowProvider keeps who asks waiting until it is fast.
+type slowProvider struct {
+	*provider
+	fast    atomic.Bool
+	waiting chan struct{}
+	done    chan struct{}
+}
+
+func (p *slowProvider) Refresh(ctx context.Context, token string) (string, bool, error) {
+	if !p.fast.Load() {
+		p.waiting <- struct{}{}
+		<-p.done
+	}
+	return p.provider.Refresh(ctx, token)
+}
+
+// Who came in is told by the leaf of the key that they got: the actor of a
+// sign-in or an acceptance has no record of their own.
+func TestTheLeafOfAMintedKeySaysWhose(t *testing.T) {
+	h, _ := signedIn(t)
+	h.mustSignIn(t, gatehouse.SignIn{IDToken: "ada"})
+	ada := h.mustSignIn(t, gatehouse.SignIn{IDToken: "ada"}) // nothing about her changes
+	if e := h.newest(t); e.Action != "management_key.created" || e.Details["ownerUserId"] != ada.user.String() {
+		t.Errorf("leaf %+v", e)
+	}
+	m := h.manager(t, gatehouse.NewManagementKey{Name: "m", UserID: ada.user, ACL: []string{gatehouse.ScopeFor(gatehouse.ListUsers)}})
+	if e := h.newest(t); e.Subject != m.Key.ID.String() || e.Details["ownerUserId"] != ada.user.String() {
+		t.Errorf("leaf %+v", e)
 	}
 }

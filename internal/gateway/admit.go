@@ -335,7 +335,7 @@ func (c *call) limit(a *admitted) *refusal {
 		r.Estimate = c.scan.EstimatePrompt()
 	}
 	if r.Reserve {
-		r.Estimate += min(c.scan.MaxTokens, gatehouse.MaxTPM) * c.scan.N // N ≤ 128: no overflow
+		r.Estimate += min(c.scan.MaxTokens, gatehouse.MaxTPM) * c.scan.N // N ≤ 8192: no overflow
 	}
 	if l, ok := a.team.ModelLimits[c.model]; ok {
 		r.More = []limit.Subject{{ID: limit.TeamModel(a.team.ID, c.model), Limits: l, Revision: a.team.Revision}}

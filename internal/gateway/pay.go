@@ -57,6 +57,9 @@ func (c *call) funds(t *gatehouse.Team) (funds []gatehouse.Fund, bounds []*gateh
 		if name, one := names[b.Subject]; one && !b.Each() && b.Value != name {
 			continue // a team may have a thousand, and asking each costs a name
 		}
+		if c.start.Before(b.CreateTime) {
+			continue // nor does the ledger count it: what was drawn for it would never end
+		}
 		if of, ok := b.Applies(key, owner, tags); ok {
 			funds, bounds = append(funds, b.Fund(t.ID, of, c.start)), append(bounds, b)
 		}

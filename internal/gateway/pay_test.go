@@ -154,6 +154,19 @@ func TestWithoutABankNobodyCanTell(t *testing.T) {
 	}
 }
 
+// The ledger counts a budget from its creation, by the gateway's clock.
+func TestABudgetBindsFromItsCreation(t *testing.T) {
+	w := newWorld(t)
+	w.upstream("one", serve(t, good))
+	budget := gatehouse.Budget{ID: gatehouse.NewID(), Name: "b", Subject: gatehouse.BudgetTeam, Amount: 1, Period: gatehouse.BudgetTotal, CreateTime: time.Now().Add(time.Hour)}
+	w.team(0, func(t *gatehouse.Team) { t.Budgets = []gatehouse.Budget{budget} })
+	key := w.key(0)
+	w.start(w.bank(&vault{funds: map[string]gatehouse.Ticks{}}))
+	if r := w.post(key, "/v1/chat/completions", asked); r.status != 200 {
+		t.Error(r)
+	}
+}
+
 // A request that a limit refuses has cost nothing.
 func TestWhatALimitRefusesIsGivenBack(t *testing.T) {
 	w := newWorld(t)

@@ -21,18 +21,25 @@ type Body struct {
 	Conversation       string // an upstream object like PreviousResponseID: id of `conversation`
 	ServiceTier        string
 	ResponseFormat     string // only when it is a string (images, audio)
-	MaxTokens          int64  // the tightest of max_tokens, max_completion_tokens, max_output_tokens; 0 when none
-	N                  int64  // ≥ 1
-	Characters         int64  // of `input`, for speech
-	PromptImages       int64  // input images of an image edit
-	Text               int64  // bytes in string values that look like text: for EstimatePrompt
-	Stream             bool
-	IncludeUsage       bool // the client asked for stream_options.include_usage
-	Store              bool // false only when the body says so
-	Background         bool
-	Deferred           bool // xAI's deferred chat completion
-	ItemReference      bool // `input` refers to an item stored upstream
+	// MaxTokens is the loosest of max_tokens, max_completion_tokens and
+	// max_output_tokens, since an upstream goes by the one that it knows; 0 when none.
+	MaxTokens int64
+	// N is how many answers are asked for, ≥ 1 and ≤ maxAnswers: for completions of
+	// all prompts, and counting those of which the best is chosen.
+	N             int64
+	Characters    int64 // of `input`, for speech
+	PromptImages  int64 // input images of an image edit
+	Text          int64 // bytes in string values that look like text: for EstimatePrompt
+	Stream        bool
+	IncludeUsage  bool // the client asked for stream_options.include_usage
+	Store         bool // false only when the body says so
+	Background    bool
+	Deferred      bool // xAI's deferred chat completion
+	ItemReference bool // `input` refers to an item stored upstream
 
+	prompts  int64 // of completions, when there are several
+	bestOf   int64 // of completions
+	tokens   int64 // numbers in a body whose text may be given as tokens
 	blobs    int64 // string values that look like data
 	takesAsk bool  // the family has stream_options.include_usage
 	raw      bool  // the model's value stands unquoted: multipart
@@ -130,6 +137,9 @@ func scanJSON(r *Route, body []byte) (Body, error) {
 		}
 	}
 	b.end, b.Text, b.blobs = s.i-1, s.text, s.blobs
+	if r.Family == gatehouse.FamilyEmbeddings || r.Family == gatehouse.FamilySample {
+		b.tokens = s.numbers
+	}
 	if s.space(); s.i < len(body) {
 		s.fail("bytes after the object")
 		return Body{}, s.flaw()
@@ -139,7 +149,10 @@ func scanJSON(r *Route, body []byte) (Body, error) {
 
 // complete judges what only the whole body can tell.
 func (b *Body) complete(r *Route) error {
+	b.N = max(b.N, b.bestOf) * max(b.prompts, 1)
 	switch {
+	case b.N > maxAnswers:
+		return refuse("prompt", "at most 8192 answers at once: prompts times n or best_of")
 	case b.Model == "":
 		return refuse("model", "is required")
 	case b.Stream && !r.Stream:
@@ -237,7 +250,7 @@ const blobTokens = 1000
 
 // EstimatePrompt guesses the prompt's tokens from byte counts, without looking
 // at the body again: what the TPM counter gets at dispatch.
-func (b *Body) EstimatePrompt() int64 { return (b.Text+3)/4 + b.blobs*blobTokens }
+func (b *Body) EstimatePrompt() int64 { return (b.Text+3)/4 + b.tokens + b.blobs*blobTokens }
 
 // firstInvalid is where the first byte stands that is no UTF-8.
 func firstInvalid(b []byte) (at int) {

@@ -12,12 +12,13 @@ import (
 // save that it nests at most MaxDepth deep. It stops at the first flaw, which
 // stays in bad.
 type scanner struct {
-	b      []byte
-	i      int
-	text   int64 // bytes in string values that look like text
-	blobs  int64 // string values that look like data
-	bad    string
-	badPos int
+	b       []byte
+	i       int
+	text    int64 // bytes in string values that look like text
+	blobs   int64 // string values that look like data
+	numbers int64 // JSON numbers
+	bad     string
+	badPos  int
 
 	strict    bool   // strings must be UTF-8
 	watch     bool   // refuse pointers
@@ -58,6 +59,7 @@ func (s *scanner) value(depth int) bool {
 	case c == '[':
 		return s.array(depth)
 	case c == '-' || '0' <= c && c <= '9':
+		s.numbers++
 		return s.number()
 	case c == 't':
 		return s.literal("true")

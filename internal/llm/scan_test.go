@@ -37,6 +37,32 @@ func TestScanReadsWhatAdmissionNeeds(t *testing.T) {
 	}
 }
 
+// What a request may cost is reserved by these, so no spelling of them may make
+// it look cheaper than it is.
+func TestScanCountsAllThatIsAskedFor(t *testing.T) {
+	for _, c := range []struct {
+		path, body          string
+		max, answers, least int64
+	}{
+		{"chat/completions", `{"model":"m","max_tokens":1,"max_completion_tokens":9000}`, 9000, 1, 0},
+		{"chat/completions", `{"model":"m","max_completion_tokens":9000,"max_output_tokens":1}`, 9000, 1, 0},
+		{"completions", `{"model":"m","prompt":["a","b","c"],"max_tokens":7}`, 7, 3, 0},
+		{"completions", `{"model":"m","prompt":[[1,2],[3]],"best_of":20,"n":2}`, 0, 40, 3},
+		{"completions", `{"model":"m","prompt":[1,2,3],"n":2,"best_of":null}`, 0, 2, 3},
+		{"embeddings", `{"model":"m","input":[[1,2,3,4],[5,6,7,8]]}`, 0, 1, 8},
+	} {
+		r, _ := Classify("POST", "/v1/"+c.path)
+		b, err := Scan(&r, "application/json", []byte(c.body))
+		if err != nil || b.MaxTokens != c.max || b.N != c.answers || b.EstimatePrompt() < c.least {
+			t.Errorf("%s: %d tokens, %d answers, a prompt of %d, %v", c.body, b.MaxTokens, b.N, b.EstimatePrompt(), err)
+		}
+	}
+	r, _ := Classify("POST", "/v1/completions")
+	if _, err := Scan(&r, "application/json", []byte(`{"model":"m","best_of":128,"prompt":["a"`+strings.Repeat(`,"a"`, 64)+`]}`)); err == nil {
+		t.Error("more answers than can be reserved")
+	}
+}
+
 func TestScanRefusesBodiesThatTwoReadersReadDifferently(t *testing.T) {
 	deep := `{"model":"m","x":` + strings.Repeat("[", 64) + strings.Repeat("]", 64) + `}`
 	many := `{"model":"m"` + strings.Repeat(`,"a":1`, 2) + `}`

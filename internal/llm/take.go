@@ -75,15 +75,17 @@ func (b *Body) takeMax(m member, v []byte) error {
 	if !ok {
 		return refuse(memberName(m), "must be an integer that is not negative")
 	}
-	if n > 0 && (b.MaxTokens == 0 || n < b.MaxTokens) {
-		b.MaxTokens = n
-	}
+	b.MaxTokens = max(b.MaxTokens, n)
 	return nil
 }
 
 // maxN is OpenAI's own bound. Without one, n times max_tokens could reserve
 // any amount of credit.
 const maxN = 128
+
+// maxAnswers bounds what one request may ask for in all, so that no product of
+// it with MaxTPM overflows.
+const maxAnswers = 8192
 
 func (b *Body) takeN(v []byte) error {
 	n, ok := integer(v)
@@ -222,6 +224,13 @@ func (b *Body) takeExtra(r *Route, name, v []byte) error {
 		b.Characters = int64(utf8.RuneCountInString(unquote(v[1 : len(v)-1])))
 	case r.Family == gatehouse.FamilyImages && (string(name) == "image" || string(name) == "images"):
 		b.PromptImages += elements(v)
+	case r.Family == gatehouse.FamilySample && string(name) == "prompt":
+		b.prompts = prompts(v)
+	case r.Family == gatehouse.FamilySample && string(name) == "best_of" && string(v) != "null":
+		var ok bool
+		if b.bestOf, ok = integer(v); !ok || b.bestOf < 1 || b.bestOf > maxN {
+			return refuse("best_of", "must be an integer from 1 to 128")
+		}
 	case r.Family == gatehouse.FamilyResponses && string(name) == "input" && v[0] == '[':
 		b.ItemReference = refersToItem(v)
 	}
@@ -236,6 +245,19 @@ func (b *Body) takeMetadata(v []byte) error {
 		}
 		return label(memberUser, v[at.from:at.to], &b.User)
 	})
+}
+
+// prompts counts those of a completions request. An array of numbers is one, as
+// its tokens.
+func prompts(v []byte) int64 {
+	if v[0] != '[' {
+		return 1
+	}
+	s := scanner{b: v, i: 1}
+	if c := s.space(); c == '"' || c == '[' {
+		return elements(v)
+	}
+	return 1
 }
 
 // elements counts the elements of an array; any other value but null is one.

@@ -1,6 +1,7 @@
 package purse
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -36,7 +37,10 @@ const (
 	// forget is how long an account rests before it is dropped. The bank keeps its
 	// totals for much longer.
 	forget = 10 * time.Minute
-	sweep  = time.Minute
+	// remember is how long one rests whose requests cost more than was there: the
+	// next draw makes up for it.
+	remember = 24 * time.Hour
+	sweep    = time.Minute
 )
 
 // ask is the next request to the bank; ok is false when there is nothing to say.
@@ -47,6 +51,9 @@ func (b *book) ask(now time.Duration, shipped int64) (r DrawRequest, ok bool) {
 		return r, false
 	}
 	b.settleDown(now)
+	if len(b.awake) > MaxAsks { // none waits for ever behind the others
+		slices.SortStableFunc(b.awake, func(x, y *account) int { return cmp.Compare(x.asked, y.asked) })
+	}
 	for _, urgent := range []bool{true, false} {
 		for _, a := range b.awake {
 			if len(r.Asks) < MaxAsks && !a.asking && (len(a.waiters) > 0) == urgent {
@@ -77,7 +84,7 @@ func (b *book) settleDown(now time.Duration) {
 	}
 	b.swept = now
 	for f, a := range b.accounts {
-		if !a.awake && now-a.used > forget {
+		if !a.awake && now-a.used > forget && (a.free() >= 0 || now-a.used > remember) {
 			delete(b.accounts, f)
 			b.forgot = true
 		}
@@ -217,6 +224,11 @@ func (b *book) answer(now time.Duration, r *DrawRequest, reply DrawReply) {
 func (b *book) take(now time.Duration, a *account, q *Ask, is *Answer) {
 	if !a.known {
 		a.known, a.spent = true, is.Drawn-is.Returned // it was dropped with nothing left
+	}
+	if is.Drawn < a.drawn {
+		// The bank has lost what it knew, with a restore: the old totals mean nothing
+		// to it, and what was spent by them is not held against the fund any more.
+		a.drawn, a.returned, a.spent = is.Drawn, is.Returned, is.Drawn-is.Returned
 	}
 	was := a.drawn
 	a.drawn, a.returned = is.Drawn, max(a.returned, is.Returned)

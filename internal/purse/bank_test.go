@@ -56,6 +56,9 @@ func (b *simBank) one(now time.Duration, r *DrawRequest, q Ask) Answer {
 		b.holds[k] = h
 	}
 	left := func() gatehouse.Ticks { return b.amount[q.Fund] - b.spent[q.Fund] - b.held(q.Fund, simHold{}) }
+	if h.seq == 0 && q.Returned > 0 {
+		q.Want = 0
+	}
 	if r.Seq > h.seq {
 		h.seq, h.seen = r.Seq, now
 		h.returned = min(h.drawn, max(h.returned, q.Returned))

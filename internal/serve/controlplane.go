@@ -123,7 +123,7 @@ func (p *program) showBootstrap(b control.Bootstrapped) {
 // trimEvery is how often old change rows and expired memory are dropped;
 // changeAge is how far back a gateway can catch up without a snapshot.
 const (
-	trimEvery = time.Hour
+	trimEvery = time.Minute
 	changeAge = 7 * 24 * time.Hour
 )
 

@@ -36,8 +36,8 @@ returned = excluded.returned, seen_us = CASE WHEN excluded.seen_us > holds.seen_
 AND id IN (SELECT id FROM holds WHERE drawn <= returned + ingested AND seen_us < ? LIMIT ?)`
 
 	// holdsIdle is how long a hold that is over is kept after its gateway last
-	// asked: gateways forget a fund that they do not use after ten minutes.
-	holdsIdle = time.Hour
+	// asked: gateways remember a fund that is overspent for a day.
+	holdsIdle = 25 * time.Hour
 	// sharing is how recently whoever shares a fund asked.
 	sharing = 3 * time.Second
 )
@@ -174,7 +174,7 @@ func (w work) Draw(d store.Draw) (out store.Drawn, err error) {
 		return out, err
 	}
 	v := &view{s: w.s, ctx: context.Background(), sess: w.sess}
-	fund, err := v.bound(d.Fund)
+	fund, err := w.bound(v, d.Fund)
 	if err != nil {
 		return out, err
 	}
@@ -189,6 +189,9 @@ func (w work) Draw(d store.Draw) (out store.Drawn, err error) {
 	bound, never, err := v.worth(fund, d.Now)
 	if err != nil {
 		return out, err
+	}
+	if !h.there && d.Returned > 0 {
+		d.Want = 0 // its hold was lost with what a backup does not have: it hears so, and begins anew
 	}
 	take(&h, d, fund, bound-out.Held)
 	out.Drawn, out.Returned, out.Never = h.drawn, h.returned, never
@@ -251,13 +254,16 @@ func (b *bounded) free() bool {
 }
 
 // bound finds what bounds a fund.
-func (v *view) bound(f gatehouse.Fund) (*bounded, error) {
-	b := &bounded{Fund: f}
-	teams, err := now(v, &teamTable, "r.id = ? AND r.deleted_us = 0", f.Team.String())
-	if err != nil || len(teams) == 0 {
-		return b, err
+func (w work) bound(v *view, f gatehouse.Fund) (*bounded, error) {
+	b := &bounded{Fund: f, team: w.teams[f.Team]}
+	if b.team == nil {
+		teams, err := now(v, &teamTable, "r.id = ? AND r.deleted_us = 0", f.Team.String())
+		if err != nil || len(teams) == 0 {
+			return b, err
+		}
+		b.team = teams[0]
+		w.teams[f.Team] = b.team
 	}
-	b.team = teams[0]
 	if at := slices.IndexFunc(b.team.Budgets, func(x gatehouse.Budget) bool { return x.ID == f.Budget }); at >= 0 && !f.Budget.IsZero() {
 		b.budget = &b.team.Budgets[at]
 	}

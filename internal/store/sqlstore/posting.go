@@ -76,8 +76,11 @@ func (b *bill) spend(u *gatehouse.UsageRecord, cost gatehouse.Ticks) {
 	if b.budgets != nil {
 		b.budgets.funds(u, func(f gatehouse.Fund) { b.spent[f] += cost })
 	}
-	// A team that is only metered may have paid when its gateways drew.
-	b.spent[gatehouse.Fund{Team: b.id}] += cost
+	// By how the team stood when the request was made, since that is what its
+	// gateway drew by: what was reserved nowhere must not end a hold of another's.
+	if b.team == nil || b.team.PaysAt(u.Start) {
+		b.spent[gatehouse.Fund{Team: b.id}] += cost
+	}
 }
 
 // post posts what was fresh of a batch.

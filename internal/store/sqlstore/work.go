@@ -16,13 +16,16 @@ type work struct {
 	sess *session
 	now  time.Time
 	s    *Store
+	// teams are those that draws have read: a thousand budgets take milliseconds to
+	// verify, and a gateway asks for many funds of a team at once.
+	teams map[gatehouse.ID]*gatehouse.Team
 }
 
 var _ store.Work = work{}
 
 // Work implements [store.Store].
 func (s *Store) Work(ctx context.Context, f func(store.Work) error) error {
-	return s.performBy(ctx, s.small, func(w *session) error { return f(work{w, s.opts.Now(), s}) })
+	return s.performBy(ctx, s.small, func(w *session) error { return f(work{w, s.opts.Now(), s, map[gatehouse.ID]*gatehouse.Team{}}) })
 }
 
 const (
@@ -106,7 +109,7 @@ func (w work) Trim(before time.Time) error {
 		return failed(err)
 	}
 	// A gateway may come back to a hold's totals until it has forgotten them.
-	idle := micros(earlier(before, w.now.Add(-holdsIdle)))
+	idle := micros(w.now.Add(-holdsIdle))
 	if _, err = w.sess.exec(trimHolds, idle, idle, trimMax); err != nil {
 		return failed(err)
 	}

@@ -18,6 +18,8 @@ var fundPromises = []promise{
 	{"a hold is drawn, ingested, given back and ended", holdsLive},
 	{"a budget's fund is bounded by its amount, and what nothing bounds is granted", drawsBounded},
 	{"a postpaid team draws its credit and then what it may owe in the month", debtBounded},
+	{"what was used before a team came to pay ends no hold", lateFree},
+	{"a gateway whose hold was lost begins anew", lostHold},
 	{"whatever happens in whatever order, no more is granted than is there", drawsNeverTooMuch},
 	{"draws and ingest at once grant no more than is there", drawsTogether},
 }
@@ -240,6 +242,32 @@ func debtBounded(b *bench) {
 	b.equal(a.ask(0, 0, 0), store.Drawn{Drawn: 90, Left: 25})
 	b.with(gatehouse.BillingPrepaid)
 	b.equal(a.ask(70, 0, 0), store.Drawn{Drawn: 90, Left: -25}) // what is held is held
+}
+
+// lateFree: what was used before the team came to pay was reserved nowhere.
+func lateFree(b *bench) {
+	b.with(gatehouse.BillingMetering)
+	turned := &gatehouse.Team{ID: b.team, Name: "t", Billing: gatehouse.BillingPrepaid, BillingTurns: []time.Time{start}, CreateTime: start.Add(-time.Hour)}
+	b.update(func(tx store.Tx) error { return tx.PutTeam(turned, b.act("team.updated", "t")) })
+	b.grant(100)
+	fund, gateway := gatehouse.Fund{Team: b.team}, gatehouse.NewID()
+	b.equal(b.asker(fund, gateway, 1).ask(60, 0, 0).Drawn, gatehouse.Ticks(60))
+	b.shipped(gateway, 1, b.costing(start.Add(-time.Second), 1, 50))
+	b.equal(b.held(fund), gatehouse.Ticks(60))
+	b.shipped(gateway, 1, b.costing(start, 1, 50))
+	b.equal(b.held(fund), gatehouse.Ticks(10))
+}
+
+// lostHold: totals that the store does not have, as after a restore, are no
+// reason to grant them all again.
+func lostHold(b *bench) {
+	b.with(gatehouse.BillingPrepaid)
+	b.grant(2000)
+	a := b.asker(gatehouse.Fund{Team: b.team}, gatehouse.NewID(), 1)
+	a.d.Seq, a.d.Returned, a.granted = 7, 900, 950
+	b.equal(a.ask(10, 0, 0), store.Drawn{Left: 2000})
+	a.d.Returned = 0
+	b.equal(a.ask(10, 0, 0), store.Drawn{Drawn: 10, Left: 1990})
 }
 
 // player is a gateway of the game below.
