@@ -43,15 +43,34 @@ func TestSchemathesis(t *testing.T) {
 				t.Fatal(status, string(answer))
 			}
 			d := documentOf(t, w)
-			if unreached := d.unreached(t, schemathesis(t, w)); len(unreached) > 0 {
+			if unreached := d.unreached(t, schemathesis(t, w.Management, w.Key, w.Team)); len(unreached) > 0 {
 				t.Errorf("no answer from behind admission: %s", strings.Join(unreached, ", "))
 			}
 		})
 	}
 }
 
-// schemathesis runs it and returns the requests that it made.
-func schemathesis(t *testing.T, w *town.Town) []exchange {
+// TestSchemathesisAtTheGateway is the same promise of the inference routes. What
+// a provider answers is free-form there, its refusals too.
+func TestSchemathesisAtTheGateway(t *testing.T) {
+	if os.Getenv("CONFORMANCE_TOPOLOGY") != "" {
+		t.Skip("the gateway's document is one, whatever the topology")
+	}
+	w := town.New(t, town.Plan{Environ: []string{"GATEHOUSE_LOG_LEVEL=warn"}})
+	status, answer := w.Manage("POST", "/auth/teams/"+w.Team+"/api-keys", `{"name":"all","acls":["api-key:model:*","api-key:endpoint:*"]}`)
+	var key struct{ APIKey, APIKeyID string }
+	if err := json.Unmarshal(answer, &key); err != nil || status != 200 {
+		t.Fatal(status, string(answer))
+	}
+	w.Manage("GET", "/auth/api-keys/"+key.APIKeyID+"/propagation?wait=10s", "")
+	if all := schemathesis(t, w.Members[0].URL, key.APIKey, w.Team); len(all) < 200 {
+		t.Errorf("only %d requests", len(all))
+	}
+}
+
+// schemathesis holds the document that base serves against its answers, and
+// returns the requests that it made.
+func schemathesis(t *testing.T, base, credential, team string) []exchange {
 	t.Helper()
 	program, _ := filepath.Abs("python/.venv/bin/st")
 	if _, err := os.Stat(program); err != nil {
@@ -60,10 +79,10 @@ func schemathesis(t *testing.T, w *town.Town) []exchange {
 	dir := t.TempDir()
 	har := filepath.Join(dir, "all.har")
 	config, _ := filepath.Abs("python/schemathesis.toml")
-	cmd := exec.Command(program, "--config-file", config, "run", w.Management+"/openapi.json",
-		"--header", "Authorization: Bearer "+w.Key, "--checks", judged, "--max-examples", "5", "--workers", "2",
+	cmd := exec.Command(program, "--config-file", config, "run", base+"/openapi.json",
+		"--header", "Authorization: Bearer "+credential, "--checks", judged, "--max-examples", "5", "--workers", "1",
 		"--generation-deterministic", "--no-shrink", "--request-timeout", "70", "--no-color", "--report", "har", "--report-har-path", har)
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), "TEAM="+w.Team)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "TEAM="+team)
 	start := time.Now()
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", time.Since(start).Round(time.Second))

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,9 +63,18 @@ func operation(doc *openapi.Document, method string, r llm.Route) *openapi.Opera
 		out.Parameters = append(out.Parameters, p)
 	}
 	for status, faults := range byStatus(r.Style) {
-		out.Responses[strconv.Itoa(status)] = openapi.ResponseRef(failure(doc, r.Style, status, faults))
+		out.Responses[strconv.Itoa(status)] = openapi.ResponseRef(failure(doc, r, status, faults))
+	}
+	if !r.Local {
+		out.Responses["4XX"] = &openapi.Response{Description: "The provider's own refusal, unchanged."}
 	}
 	return out
+}
+
+// passed reports whether a status may also be the provider's own answer: its
+// refusals pass unchanged, but for those of the credential and of limits.
+func passed(r llm.Route, status int) bool {
+	return !r.Local && status/100 == 4 && status != http.StatusUnauthorized && status != http.StatusForbidden && status != http.StatusTooManyRequests
 }
 
 // operationID is the method and the words of the path.
@@ -147,7 +157,7 @@ func answered(r llm.Route) *openapi.Response {
 		out.Description = "The gateway's answer."
 	}
 	if r.Stream {
-		out.Content["text/event-stream"] = openapi.Media{Schema: &openapi.Schema{Type: "string", Description: "When the body asks for a stream."}}
+		out.Content["text/event-stream"] = openapi.Media{Schema: &openapi.Schema{Description: "Server-sent events in the provider's form, when the body asks for a stream."}}
 	}
 	if r.Family == gatehouse.FamilyAudio {
 		out.Content["*/*"] = openapi.Media{Schema: &openapi.Schema{Type: "string", Format: "binary", Description: "Audio, or text in the format that the body asks for."}}
@@ -209,8 +219,12 @@ var told = map[llm.Fault]string{
 var styleNames = map[llm.Style]string{llm.StyleXAI: "XAI", llm.StyleOpenAI: "OpenAI", llm.StyleAnthropic: "Anthropic"}
 
 // failure writes the component that describes a status in a style, once.
-func failure(doc *openapi.Document, s llm.Style, status int, faults []llm.Fault) string {
+func failure(doc *openapi.Document, r llm.Route, status int, faults []llm.Fault) string {
+	s := r.Style
 	name := fmt.Sprintf("%sError%d", styleNames[s], status)
+	if passed(r, status) {
+		name += "OrProvider"
+	}
 	if doc.Components.Responses[name] != nil {
 		return name
 	}
@@ -223,6 +237,10 @@ func failure(doc *openapi.Document, s llm.Style, status int, faults []llm.Fault)
 		Content: map[string]openapi.Media{"application/json": {
 			Schema: errorSchema(doc, s), Example: json.RawMessage(llm.ErrorBody(s, faults[0], told[faults[0]], "0190f3a2")),
 		}},
+	}
+	if m := out.Content["application/json"]; passed(r, status) {
+		m.Schema = &openapi.Schema{AnyOf: []*openapi.Schema{m.Schema, {Type: "object", Description: "The provider's own refusal, unchanged."}}}
+		out.Content["application/json"] = m
 	}
 	for h := range out.Headers {
 		out.Headers[h] = openapi.HeaderRef(h)
