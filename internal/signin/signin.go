@@ -58,7 +58,7 @@ func New(c Config) *Provider {
 		c.Now = time.Now
 	}
 	if c.Client == nil {
-		c.Client = &http.Client{Timeout: 10 * time.Second}
+		c.Client = &http.Client{Timeout: 10 * time.Second, Transport: &calm{next: http.DefaultTransport, now: c.Now, kept: map[string]answer{}}}
 	}
 	return &Provider{Config: c}
 }
