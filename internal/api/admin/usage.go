@@ -11,6 +11,7 @@ import (
 
 	"gatehouse"
 	"gatehouse/internal/api"
+	"gatehouse/internal/billing"
 	"gatehouse/internal/openapi"
 )
 
@@ -82,12 +83,12 @@ func usageHeader(q gatehouse.UsageQuery) []string {
 func usageLine(q gatehouse.UsageQuery, s gatehouse.UsageSeries, p gatehouse.UsagePoint) []string {
 	row, used := []string{p.Time.In(q.Zone).Format(time.RFC3339)}, false
 	for _, v := range s.Group {
-		row = append(row, Cell(v))
+		row = append(row, billing.Cell(v))
 	}
 	if i := slices.Index(q.GroupBy, "api_key_id"); i >= 0 {
 		name := ""
 		if s.Labels[i] != s.Group[i] {
-			name = Cell(s.Labels[i])
+			name = billing.Cell(s.Labels[i])
 		}
 		row = append(row, name)
 	}
@@ -99,15 +100,6 @@ func usageLine(q gatehouse.UsageQuery, s gatehouse.UsageSeries, p gatehouse.Usag
 		return nil
 	}
 	return row
-}
-
-// Cell is a text that no spreadsheet takes for a formula: names of keys are
-// anybody's to choose.
-func Cell(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
-		return "'" + s
-	}
-	return s
 }
 
 func usageQuery(v url.Values, now time.Time) (team gatehouse.ID, q gatehouse.UsageQuery, err error) {

@@ -13,13 +13,6 @@ import (
 	"gatehouse/internal/api/apitest"
 )
 
-func TestNoCellIsAFormula(t *testing.T) {
-	for in, want := range map[string]string{"=1+1": "'=1+1", "+1": "'+1", "-1": "'-1", "@x": "'@x", "\t=1": "'\t=1", "ci": "ci", "": ""} {
-		if got := admin.Cell(in); got != want {
-			t.Errorf("%q became %q, want %q", in, got, want)
-		}
-	}
-}
 
 // analyst answers for two keys, of which one is gone and has no name any more.
 type analyst struct{ api.Caller }
