@@ -14,6 +14,7 @@ const (
 	ActorGateway       ActorKind = "gateway"    // a process that joins; KeyID is its join token
 	ActorInvited       ActorKind = "invitation" // a person who accepts one; KeyID is the invitation
 	ActorSignIn        ActorKind = "sign_in"    // a person who proves themselves by an identity provider
+	ActorAPIKey        ActorKind = "api_key"    // a program, through a gateway: its files
 	ActorUnknown       ActorKind = "unknown"    // a denied call that proved nothing
 )
 

@@ -63,6 +63,9 @@ const (
 	KindInvoice       Kind = "invoice"
 	KindInvitation    Kind = "invitation"
 	KindAlertHook     Kind = "alert_hook"
+	KindFile          Kind = "file"
+	KindCollection    Kind = "collection"
+	KindDocument      Kind = "document" // its subject is COLLECTION/FILE
 	KindInstallation  Kind = "installation"
 )
 

@@ -26,14 +26,17 @@
 //	   internal/gateway               the data plane: admit, forward, settle
 //	   internal/gateway/rpc           its gRPC face: calls become its requests
 //	   internal/fleet                 a gateway's way to a control elsewhere
+//	   internal/library               files, collections, documents and search
 //	2  internal/store/{sqlite,postgres}  the engines of the truth, over
 //	   internal/store/sqlstore        the SQL they share
 //	   internal/library/index/{sqlite,postgres}  the engines of the document index
 //	   internal/limit/valkey          the limit authority outside control
 //	   internal/{mail,signin}         letters by SMTP, people by OpenID Connect
 //	   internal/payment               drivers of payments: by hand, and by signed events
+//	   internal/library/blob/{dir,s3}  where bytes are kept; internal/library/embed, models through a gateway
 //	1  internal/{secret,store,limit,feed,meter,audit,llm,api,billing,purse,catalogue,durable,openapi}
 //	   internal/library/{filter,index}  what lists and searches are narrowed by; the contract of the document index
+//	   internal/library/{blob,assertion}  the contract of blobs; what a gateway says of whoever asks the library
 //	   internal/library/{extract,chunk}  text of documents, in a process of its own, and pieces of text
 //	0  this package
 //

@@ -37,6 +37,12 @@ var floors = []struct {
 	{"internal/library/index/postgres", 34, "a driver: named only by serve and by tests"},
 	{"internal/library/index/sqlindex", 33, "SQL shared by the drivers of the document index"},
 	{"internal/library/index", 20, "the contract of the document index; it knows no engine"},
+	{"internal/library/blob/blobtest", 36, "the suite drives any blob store"},
+	{"internal/library/blob/dir", 34, "a driver: named only by serve and by tests"},
+	{"internal/library/blob/s3", 34, "a driver: named only by serve and by tests"},
+	{"internal/library/blob", 10, "the contract of blobs; it knows no engine"},
+	{"internal/library/embed", 34, "a driver of the library's port for models: named only by serve and by tests"},
+	{"internal/library/assertion", 10, "what a gateway says of a request that it admitted, and how it is believed"},
 	{"internal/library/filter", 10, "a grammar and what it means: no I/O, so that SQL can be held to it"},
 	{"internal/openapi", 5, "a document and its page; it knows no route"},
 	{"internal/webhook", 34, "a driver of control's port for messages: named by serve and by tests"},
@@ -58,12 +64,14 @@ var floors = []struct {
 	{"internal/feed", 30, "the tail of changes and the replica: reads the store's contract"},
 	{"internal/meter", 30, "journal, ingest, analysis: writes through the store's contract"},
 	{"internal/fleet", 40, "a gateway's side of the wire to control: carries feed, usage and limits"},
+	{"internal/library", 45, "use-cases of documents: what control and gateways both reach"},
 	{"internal/control/managementtest", 60, "the suite drives control and the client alike"},
 	{"internal/control", 50, "use-cases: what may happen and to whom"},
 	{"internal/gateway", 50, "the data plane: must be able to run without control, a store or an API"},
 	{"internal/api/xai", 65, "a face: translates and nothing else"},
 	{"internal/api/admin", 65, "a face: translates and nothing else"},
 	{"internal/api/v1", 65, "a face: translates and nothing else"},
+	{"internal/api/library", 65, "a face: what gateways ask of the library"},
 	{"internal/api/fleet", 65, "a face: what gateways in other processes talk to"},
 	{"internal/api/apitest", 45, "a stand-in for control, for tests of faces"},
 	{"internal/api", 40, "the edge kit that faces share"},
@@ -83,7 +91,7 @@ var floors = []struct {
 // be a rule in a handler, or a query outside the store.
 var (
 	netHTTP = []string{"internal/api", "internal/gateway", "internal/llm", "internal/openapi", "client", "internal/feed", "internal/fleet", "internal/meter", "internal/payment", "internal/signin", "internal/webhook",
-		"internal/simulate", "internal/serve", "internal/observe", "cmd/", "conformance", "bench", "verify", "gen"}
+		"internal/simulate", "internal/library/embed", "internal/library/blob/s3", "internal/serve", "internal/observe", "cmd/", "conformance", "bench", "verify", "gen"}
 	databaseSQL = []string{"internal/store/", "internal/library/index/"}
 )
 

@@ -33,12 +33,22 @@ func NewTimeID(now time.Time) ID {
 	return id
 }
 
-// ParseID reads the 36-character form in either case. The prefixes key_ and
-// evt_ of the documents' other dialects are accepted and dropped
-// (contract.md, "Ids in every dialect are the same UUIDs").
+// prefixes may stand before an id in one dialect or another: they are accepted
+// and dropped (contract.md, "Ids in every dialect are the same UUIDs").
+var prefixes = []string{"key_", "evt_", "file_", "file-", "doc_", "collection_", "col_"}
+
+// ParseID reads the 36-character form in either case, behind any of the
+// prefixes that the documents' dialects put there.
 func ParseID(s string) (ID, error) {
 	var id ID
-	s = strings.TrimPrefix(strings.TrimPrefix(s, "key_"), "evt_")
+	if len(s) > 36 {
+		for _, p := range prefixes {
+			if rest, ok := strings.CutPrefix(s, p); ok {
+				s = rest
+				break
+			}
+		}
+	}
 	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
 		return id, Errorf(InvalidArgument, "not a UUID")
 	}

@@ -48,6 +48,13 @@ var Permissions = []Permission{
 	{"Budgets Write", []Operation{
 		CreateBudget, UpdateBudget, DeleteBudget, CreateAlertHook, DeleteAlertHook,
 	}, []Role{RoleOwner, RoleAdmin, RoleBilling}},
+	{"Collections Read", []Operation{
+		ListCollections, GetCollectionMetadata, ListDocuments, GetDocumentMetadata, BatchGetDocuments,
+	}, []Role{RoleOwner, RoleAdmin, RoleDeveloper, RoleAuditor}},
+	{"Collections Write", []Operation{
+		CreateCollection, UpdateCollection, DeleteCollection, GenerateCollectionDescription, UploadDocument, AddDocumentToCollection,
+		UpdateDocument, ReIndexDocument, RemoveDocumentFromCollection,
+	}, []Role{RoleOwner, RoleAdmin, RoleDeveloper}},
 }
 
 // Unscoped are the operations that no ACL entry and no role opens: every

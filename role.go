@@ -125,6 +125,21 @@ const (
 	ListOrphanedApiKeys Operation = "ListOrphanedApiKeys"
 	GetSignInMethod     Operation = "GetSignInMethod"   // needs no credential
 	SignInWithIdToken   Operation = "SignInWithIdToken" // needs no credential but the ID token
+
+	CreateCollection              Operation = "CreateCollection"
+	ListCollections               Operation = "ListCollections"
+	GetCollectionMetadata         Operation = "GetCollectionMetadata"
+	UpdateCollection              Operation = "UpdateCollection"
+	DeleteCollection              Operation = "DeleteCollection"
+	GenerateCollectionDescription Operation = "GenerateCollectionDescription"
+	UploadDocument                Operation = "UploadDocument"
+	AddDocumentToCollection       Operation = "AddDocumentToCollection"
+	ListDocuments                 Operation = "ListDocuments"
+	GetDocumentMetadata           Operation = "GetDocumentMetadata"
+	BatchGetDocuments             Operation = "BatchGetDocuments"
+	UpdateDocument                Operation = "UpdateDocument"
+	ReIndexDocument               Operation = "ReIndexDocument"
+	RemoveDocumentFromCollection  Operation = "RemoveDocumentFromCollection"
 )
 
 // OperationInfo says what a scope opens.
@@ -245,6 +260,20 @@ var Operations = []OperationInfo{
 	{ListOrphanedApiKeys, "GET", "/admin/v1/orphans", false},
 	{GetSignInMethod, "GET", "/auth/sign-in", false},
 	{SignInWithIdToken, "POST", "/auth/sign-in", false},
+	{CreateCollection, "POST", "/v1/collections", false},
+	{ListCollections, "GET", "/v1/collections", false},
+	{GetCollectionMetadata, "GET", "/v1/collections/{collection_id}", false},
+	{UpdateCollection, "PUT", "/v1/collections/{collection_id}", false},
+	{DeleteCollection, "DELETE", "/v1/collections/{collection_id}", false},
+	{GenerateCollectionDescription, "POST", "/v1/collections/{collection_id}/description:generate", false},
+	{UploadDocument, "POST", "/v1/collections/{collection_id}/documents", false},
+	{AddDocumentToCollection, "POST", "/v1/collections/{collection_id}/documents/{file_id}", false},
+	{ListDocuments, "GET", "/v1/collections/{collection_id}/documents", false},
+	{GetDocumentMetadata, "GET", "/v1/collections/{collection_id}/documents/{file_id}", false},
+	{BatchGetDocuments, "GET", "/v1/collections/{collection_id}/documents:batchGet", false},
+	{UpdateDocument, "PUT", "/v1/collections/{collection_id}/documents/{file_id}", false},
+	{ReIndexDocument, "PATCH", "/v1/collections/{collection_id}/documents/{file_id}", false},
+	{RemoveDocumentFromCollection, "DELETE", "/v1/collections/{collection_id}/documents/{file_id}", false},
 }
 
 const managementACL = "team-token:endpoint:"

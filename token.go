@@ -22,6 +22,7 @@ const (
 	Management Plane = 'm' // gthm_: the management API
 	Join       Plane = 'j' // gthj_: makes a process a gateway of a cluster, a limited number of times
 	Invite     Plane = 'i' // gthi_: accepts an invitation, once
+	Link       Plane = 'l' // gthl_: in the public URL of a file; its id is the file's
 	Member     Plane = 'n' // gthn_: what a gateway that has joined shows to control; it never leaves the two
 )
 
@@ -79,6 +80,13 @@ func (d *Digest) UnmarshalText(b []byte) error {
 func MintToken(brand string, plane Plane, id ID) Token {
 	var raw [32]byte
 	rand.Read(raw[:])
+	return TokenOf(brand, plane, id, raw)
+}
+
+// TokenOf is the token of a secret that its maker can make again: of a key that
+// Gatehouse itself uses, which is stored nowhere. 32 bytes of the secret are
+// the whole of its strength.
+func TokenOf(brand string, plane Plane, id ID, raw [32]byte) Token {
 	body := prefix(brand, plane) + base62(id[:], publicLen) + base62(raw[:], secretLen)
 	return Token{secret: body + checksum(body), plane: plane, id: id}
 }
@@ -169,7 +177,7 @@ func (t Token) LogValue() slog.Value { return slog.StringValue(redacted) }
 func (t Token) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 func (p Plane) valid() bool {
-	return p == Inference || p == Management || p == Join || p == Member || p == Invite
+	return p == Inference || p == Management || p == Join || p == Member || p == Invite || p == Link
 }
 
 func prefix(brand string, plane Plane) string { return brand + string(plane) + "_" }

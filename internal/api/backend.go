@@ -37,6 +37,8 @@ type Caller interface {
 	gatehouse.AlertHooks
 	gatehouse.Members
 	gatehouse.SignIns
+	gatehouse.Collections
+	gatehouse.Documents
 	// Authenticate checks the credential alone.
 	Authenticate(context.Context) error
 	// Authorize checks the credential and that it may call op. Every method

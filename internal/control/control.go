@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"gatehouse"
+	"gatehouse/internal/library"
 	"gatehouse/internal/store"
 )
 
@@ -48,6 +49,9 @@ type Config struct {
 	Identities identities
 	// SignIns is what a proven identity gives.
 	SignIns SignInRules
+	// Library keeps collections and documents. Nil: they are refused as
+	// unimplemented.
+	Library *library.Service
 	// Stopping is closed when the process is about to end: whoever waits is
 	// told how things stand, instead of holding up the stop. Nil: never.
 	Stopping <-chan struct{}
@@ -109,6 +113,9 @@ func (s *Service) As(call *gatehouse.Call) *Caller {
 type Caller struct {
 	s    *Service
 	call *gatehouse.Call
+
+	gatehouse.Collections // TODO(control): built in collections.go
+	gatehouse.Documents   // TODO(control): built in documents.go
 }
 
 var (

@@ -77,6 +77,7 @@ type View interface {
 	UsageView
 	BillingView
 	PeopleView
+	LibraryView
 	// Revision is that of the last Update in the snapshot.
 	Revision() (gatehouse.Revision, error)
 	// Changes lists what changed after a revision, in order, deduplicated by
@@ -262,6 +263,7 @@ type Object struct {
 type Tx interface {
 	View
 	BillingTx
+	LibraryTx
 	// At is the revision this transaction commits under.
 	At() gatehouse.Revision
 	PutKey(*gatehouse.Key, gatehouse.Act) error
@@ -304,6 +306,7 @@ type Ingest interface {
 // Work is the door for bookkeeping.
 type Work interface {
 	BillingWork
+	LibraryWork
 	// SeenGateway upserts a member's state.
 	SeenGateway(*gatehouse.Gateway) error
 	// TouchKeys records last uses; older times than the stored are ignored.

@@ -12,6 +12,7 @@ import (
 // tx is one member of a group, reading and writing.
 type tx struct {
 	view
+	store.LibraryTx // TODO(store): built in library.go
 	g      *group
 	cause  gatehouse.Cause
 	rev    gatehouse.Revision // what it commits under, if it records anything

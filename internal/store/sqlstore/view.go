@@ -11,6 +11,7 @@ import (
 
 // view reads in one transaction: a snapshot, or the writer's own.
 type view struct {
+	store.LibraryView // TODO(store): built in library.go
 	s    *Store
 	ctx  context.Context
 	sess *session
