@@ -82,6 +82,15 @@ verify-books: ## 100,000 metered requests on each engine: ledger = rows = usage 
 verify-migration: ## a migration killed after each of its statements, and repeated
 	@verify/run.sh migration TestAMigrationKilledAnywhereIsRepeated 1 1
 
+verify-search: ## hybrid search over 1,000,000 chunks on PostgreSQL and 100,000 on SQLite: p95, and recall against brute force
+	@verify/search.sh 200
+
+verify-ndcg: ## nDCG@10 of keyword, semantic and hybrid search over texts that people judged, with real embeddings
+	@verify/ndcg.sh
+
+verify-fuzz: ## every parser of what strangers send, an hour each (FUZZTIME), resumed where it stopped
+	@verify/fuzz.sh
+
 verify-deploy: ## everything in deploy held to its schemas and to the reference pages
 	@cd deploy/check && $(GO) vet ./... && $(GO) test -count=1 ./...
 

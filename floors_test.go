@@ -47,6 +47,7 @@ var floors = []struct {
 	{"internal/openapi", 5, "a document and its page; it knows no route"},
 	{"internal/webhook", 34, "a driver of control's port for messages: named by serve and by tests"},
 	{"internal/reach", 5, "addresses that may be dialled; whoever dials asks"},
+	{"internal/inside", 5, "a server without an address; it knows nothing of what it serves"},
 	{"internal/durable", 5, "files that a power cut leaves whole; it knows nothing of what is in them"},
 	{"internal/engine", 5, "starts real servers for tests; nothing that runs imports it"},
 	{"internal/limit", 10, "arithmetic without I/O and clock, so that it can be simulated"},
@@ -91,7 +92,7 @@ var floors = []struct {
 // be a rule in a handler, or a query outside the store.
 var (
 	netHTTP = []string{"internal/api", "internal/gateway", "internal/llm", "internal/openapi", "client", "internal/feed", "internal/fleet", "internal/meter", "internal/payment", "internal/signin", "internal/webhook",
-		"internal/simulate", "internal/library/embed", "internal/library/blob/s3", "internal/serve", "internal/observe", "cmd/", "conformance", "bench", "verify", "gen"}
+		"internal/simulate", "internal/inside", "internal/library/embed", "internal/library/blob/s3", "internal/serve", "internal/observe", "cmd/", "conformance", "bench", "verify", "gen"}
 	databaseSQL = []string{"internal/store/", "internal/library/index/"}
 )
 

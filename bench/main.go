@@ -37,8 +37,8 @@ func main() {
 	flag.IntVar(&p.keys, "keys", 10_000, "how many keys take turns")
 	flag.DurationVar(&p.duration, "duration", 8*time.Second, "length of each load")
 	flag.IntVar(&p.repeats, "repeats", 3, "loads per row")
-	flag.StringVar(&p.only, "only", "", "store: the database alone; rollups: questions to a quarter of usage on PostgreSQL; fleet: what a joined gateway costs beside one process; propagation: how soon 8 gateways enforce a change; replica: a million keys in a gateway; else: targets whose name contains this")
-	flag.Float64Var(&p.scale, "scale", 1, "share of the keys, events and changes that store, rollups, propagation and replica are about")
+	flag.StringVar(&p.only, "only", "", "store: the database alone; rollups: questions to a quarter of usage on PostgreSQL; fleet: what a joined gateway costs beside one process; propagation: how soon 8 gateways enforce a change; replica: a million keys in a gateway; library: indexing documents; else: targets whose name contains this")
+	flag.Float64Var(&p.scale, "scale", 1, "share of the keys, events and changes that store, rollups, propagation, replica and library are about")
 	flag.BoolVar(&p.postgres, "postgres", false, "with -only store: PostgreSQL, on a server of its own")
 	flag.Parse()
 	if err := run(p); err != nil {
@@ -57,6 +57,7 @@ var runs = map[string]struct {
 	"fleet":       {runShared, []string{"wrk"}},
 	"propagation": {runPropagation, nil},
 	"replica":     {runReplica, nil},
+	"library":     {runLibrary, nil},
 }
 
 func run(p plan) error {

@@ -28,6 +28,8 @@ const maxAnswer = 64 << 20
 type request struct {
 	method, path string
 	query, body  proto.Message
+	snake        bool  // members are spelled as in the proto, not in camelCase
+	form         *form // in the place of body
 	ifMatch      gatehouse.Revision
 	team         gatehouse.ID // of a path that names none, in the dialect of /v1
 }
@@ -98,7 +100,7 @@ func (c *Client) build(ctx context.Context, r request) (*http.Request, error) {
 	target := c.base.String() + r.path
 	q := url.Values{}
 	if r.query != nil {
-		q = queryOf(r.query)
+		q = queryOf(r.query, r.snake)
 	}
 	if !r.team.IsZero() {
 		q.Set("team_id", r.team.String())
@@ -107,8 +109,12 @@ func (c *Client) build(ctx context.Context, r request) (*http.Request, error) {
 		target += "?" + q.Encode()
 	}
 	var body io.Reader
+	kind := "application/json"
+	if r.form != nil {
+		body, kind = r.form.reader(), r.form.contentType()
+	}
 	if r.body != nil {
-		text, err := protojson.Marshal(r.body)
+		text, err := protojson.MarshalOptions{UseProtoNames: r.snake}.Marshal(r.body)
 		if err != nil {
 			return nil, gatehouse.Errorf(gatehouse.InvalidArgument, "not valid UTF-8, or a time that cannot be written").Because(err)
 		}
@@ -121,7 +127,10 @@ func (c *Client) build(ctx context.Context, r request) (*http.Request, error) {
 	req.Header.Set("User-Agent", "gatehouse-client")
 	req.Header.Set("Accept", "application/json")
 	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Content-Type", kind)
+	}
+	if r.form != nil {
+		req.Header.Set("Expect", "100-continue") // a refusal comes before the file goes
 	}
 	if key := c.bearer(); key != "" {
 		req.Header.Set("Authorization", "Bearer "+key)
@@ -153,15 +162,19 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 }
 
 // queryOf spells the set members of m as grpc-gateway reads a query string.
-func queryOf(m proto.Message) url.Values {
+func queryOf(m proto.Message, snake bool) url.Values {
 	out := url.Values{}
-	addQuery(out, "", m.ProtoReflect())
+	name := protoreflect.FieldDescriptor.JSONName
+	if snake {
+		name = func(f protoreflect.FieldDescriptor) string { return string(f.Name()) }
+	}
+	addQuery(out, "", name, m.ProtoReflect())
 	return out
 }
 
-func addQuery(out url.Values, prefix string, m protoreflect.Message) {
+func addQuery(out url.Values, prefix string, nameOf func(protoreflect.FieldDescriptor) string, m protoreflect.Message) {
 	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		name := prefix + f.JSONName()
+		name := prefix + nameOf(f)
 		switch {
 		case f.IsList():
 			for i := range v.List().Len() {
@@ -176,7 +189,7 @@ func addQuery(out url.Values, prefix string, m protoreflect.Message) {
 			text, _ := protojson.Marshal(v.Message().Interface())
 			out.Set(name, strings.Trim(string(text), `"`))
 		default:
-			addQuery(out, name+".", v.Message())
+			addQuery(out, name+".", nameOf, v.Message())
 		}
 		return true
 	})

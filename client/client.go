@@ -57,6 +57,8 @@ var (
 	_ gatehouse.Invoices       = (*Client)(nil)
 	_ gatehouse.Treasury       = (*Client)(nil)
 	_ gatehouse.Ledger         = (*Client)(nil)
+	_ gatehouse.Collections    = (*Client)(nil)
+	_ gatehouse.Documents      = (*Client)(nil)
 )
 
 // Option shapes a Client.
@@ -88,6 +90,7 @@ func Tap(f func(body []byte)) Option { return func(o *options) { o.tap = f } }
 const (
 	dialTimeout   = 10 * time.Second
 	headerTimeout = 90 * time.Second // propagation may wait for 60 s
+	expectTimeout = 5 * time.Second  // for the word that a file may come; then it goes
 )
 
 // New makes a client of the management plane at baseURL. It connects to
@@ -102,20 +105,22 @@ func New(baseURL string, key gatehouse.Token, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	return &Client{base: base, bearer: key.Reveal, reason: o.reason, tap: o.tap, http: o.http()}, nil
+}
+
+func (o *options) http() *http.Client {
 	transport := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		TLSClientConfig:       o.tls,
 		TLSHandshakeTimeout:   dialTimeout,
 		ResponseHeaderTimeout: headerTimeout,
+		ExpectContinueTimeout: expectTimeout,
 		IdleConnTimeout:       headerTimeout,
 		ForceAttemptHTTP2:     true,
 	}
-	return &Client{
-		base: base, bearer: key.Reveal, reason: o.reason, tap: o.tap,
-		// A redirect would carry the key to wherever the answer says.
-		http: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-	}, nil
+	// A redirect would carry the key to wherever the answer says.
+	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 // Close drops idle connections.
@@ -133,7 +138,7 @@ func parseBase(s string, insecure bool) (*url.URL, error) {
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return bad("must not hold a user, a query or a fragment")
 	case u.Scheme == "http" && !insecure && !loopback(u.Hostname()):
-		return bad("http:// beyond loopback would send the management key in the clear")
+		return bad("http:// beyond loopback would send the key in the clear")
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
 	return u, nil

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"log/slog"
 	"net/http/httptest"
 	"path/filepath"
@@ -15,8 +16,13 @@ import (
 	"gatehouse/internal/api/xai"
 	"gatehouse/internal/control"
 	"gatehouse/internal/control/managementtest"
+	"gatehouse/internal/library"
+	"gatehouse/internal/library/blob/dir"
+	"gatehouse/internal/library/extract"
+	"gatehouse/internal/library/index"
 	"gatehouse/internal/payment"
 	"gatehouse/internal/secret"
+	"gatehouse/internal/store"
 	"gatehouse/internal/store/sqlite"
 )
 
@@ -28,22 +34,45 @@ type plane struct {
 
 func newPlane(t *testing.T) plane {
 	t.Helper()
-	dir := t.TempDir()
-	keys, err := secret.Create(filepath.Join(dir, "secrets"))
+	at := t.TempDir()
+	keys, err := secret.Create(filepath.Join(at, "secrets"))
 	check(t, err)
-	db, err := sqlite.Open(t.Context(), filepath.Join(dir, "gatehouse.db"), sqlite.Options{Guard: keys})
+	db, err := sqlite.Open(t.Context(), filepath.Join(at, "gatehouse.db"), sqlite.Options{Guard: keys})
 	check(t, err)
 	t.Cleanup(func() { db.Close() })
 	service := control.New(control.Config{
 		Store: db, Now: time.Now, Sealer: keys, Logger: slog.New(slog.DiscardHandler),
 		Processor: payment.Manual{},
 	})
+	service.Library = newLibrary(t, at, db, keys)
 	made, _, err := service.Bootstrap(t.Context(), nil)
 	check(t, err)
 	srv := httptest.NewServer(api.New(api.BackendFunc(func(c *gatehouse.Call) api.Caller { return service.As(c) }),
-		api.Options{Rate: -1, Logger: slog.New(slog.DiscardHandler)}, xai.Face(), admin.Face(), v1.Face()))
+		api.Options{Rate: -1, Logger: slog.New(slog.DiscardHandler)}, xai.Face(), xai.CollectionsFace(), admin.Face(), v1.Face()))
 	t.Cleanup(srv.Close)
 	return plane{url: srv.URL, made: made}
+}
+
+// unread and unfound are parts of a library that its management does not touch.
+type unread struct{}
+
+func (unread) Extract(context.Context, extract.Document, func(extract.Part) error) (extract.Result, error) {
+	return extract.Result{}, nil
+}
+
+type unfound struct{ index.Index }
+
+func newLibrary(t *testing.T, at string, db store.Store, keys *secret.Keys) *library.Service {
+	t.Helper()
+	blobs, err := dir.Open(filepath.Join(at, "blobs"))
+	check(t, err)
+	t.Cleanup(func() { blobs.Close() })
+	out, err := library.New(library.Config{
+		Store: db, Blobs: blobs, Index: unfound{}, Extract: unread{}, Sealer: keys, Spool: filepath.Join(at, "spool"), Node: "n",
+		Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+	})
+	check(t, err)
+	return out
 }
 
 func (p plane) client(t *testing.T, key gatehouse.Token, opts ...client.Option) *client.Client {
@@ -66,6 +95,9 @@ func TestTheContractsHoldOverHTTP(t *testing.T) { managementtest.Run(t, overHTTP
 
 // So with money.
 func TestMoneyHoldsOverHTTP(t *testing.T) { managementtest.RunMoney(t, overHTTP) }
+
+// And with documents.
+func TestTheLibraryHoldsOverHTTP(t *testing.T) { managementtest.RunLibrary(t, overHTTP) }
 
 func overHTTP(t *testing.T) managementtest.Installation {
 	p := newPlane(t)

@@ -171,7 +171,9 @@ func (h *house) checkBooks(a *acts) {
 func (h *house) compareWithLedger(rows map[string][]*gatehouse.UsageRecord) {
 	h.t.Helper()
 	finished, interrupted := 0, 0
+	known := map[string]bool{}
 	for _, e := range h.upstream.Ledger() {
+		known[e.RequestID] = true
 		got := rows[e.RequestID]
 		if len(got) != 1 {
 			h.t.Errorf("request %s is on the books %d times", e.RequestID, len(got))
@@ -189,7 +191,17 @@ func (h *house) compareWithLedger(rows map[string][]*gatehouse.UsageRecord) {
 			}
 		}
 	}
-	h.t.Logf("ledger: %d requests, %d booked to the token, %d interrupted", len(h.upstream.Ledger()), finished, interrupted)
+	unsent := 0
+	for id, got := range rows {
+		if known[id] {
+			continue
+		}
+		unsent++
+		if len(got) != 1 || got[0].Outcome != gatehouse.Interrupted {
+			h.t.Errorf("request %s, which the provider never saw, is on the books %d times as %s", id, len(got), got[0].Outcome)
+		}
+	}
+	h.t.Logf("ledger: %d requests, %d booked to the token, %d interrupted; %d more were cut off before they were sent", len(known), finished, interrupted, unsent)
 }
 
 // openStore opens the database of a stopped house.

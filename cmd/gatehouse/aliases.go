@@ -22,7 +22,7 @@ type aliasesListCmd struct {
 // Run lists aliases.
 func (c *aliasesListCmd) Run(e *env) error {
 	return c.do(e, 0, func(s *session) error {
-		all, err := pages(s, c.paging, func(p gatehouse.Page) ([]*gatehouse.Alias, string, error) { return s.ListAliases(s, p) })
+		all, err := pages(&s.printer, c.paging, func(p gatehouse.Page) ([]*gatehouse.Alias, string, error) { return s.ListAliases(s, p) })
 		if err != nil {
 			return err
 		}

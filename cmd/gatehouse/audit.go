@@ -46,7 +46,7 @@ func (c *auditListCmd) Run(e *env) error {
 			TeamID: c.Team, UserID: c.User, EventID: c.Event, Query: c.Query, Action: c.Action,
 			From: c.From.ago(now), To: c.To.ago(now), Ascending: c.Ascending,
 		}
-		events, err := pages(s, c.paging, func(p gatehouse.Page) ([]gatehouse.EventView, string, error) { return s.ListEvents(s, f, p) })
+		events, err := pages(&s.printer, c.paging, func(p gatehouse.Page) ([]gatehouse.EventView, string, error) { return s.ListEvents(s, f, p) })
 		if err != nil {
 			return err
 		}

@@ -172,7 +172,7 @@ type alertsListCmd struct {
 // Run lists alerts.
 func (c *alertsListCmd) Run(e *env) error {
 	return c.do(e, 0, func(s *session) error {
-		all, err := pages(s, c.paging, func(p gatehouse.Page) ([]gatehouse.Alert, string, error) { return s.ListAlerts(s, c.Team, p) })
+		all, err := pages(&s.printer, c.paging, func(p gatehouse.Page) ([]gatehouse.Alert, string, error) { return s.ListAlerts(s, c.Team, p) })
 		if err != nil {
 			return err
 		}

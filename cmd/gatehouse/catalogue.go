@@ -26,7 +26,7 @@ type modelsListCmd struct {
 // Run lists models.
 func (c *modelsListCmd) Run(e *env) error {
 	return c.do(e, 0, func(s *session) error {
-		all, err := pages(s, c.paging, func(p gatehouse.Page) ([]*gatehouse.Model, string, error) { return s.ListModels(s, p) })
+		all, err := pages(&s.printer, c.paging, func(p gatehouse.Page) ([]*gatehouse.Model, string, error) { return s.ListModels(s, p) })
 		if err != nil {
 			return err
 		}
@@ -192,7 +192,7 @@ type pricesListCmd struct {
 // Run lists prices, a unit a line: a price has many.
 func (c *pricesListCmd) Run(e *env) error {
 	return c.do(e, 0, func(s *session) error {
-		all, err := pages(s, c.paging, func(p gatehouse.Page) ([]*gatehouse.Price, string, error) { return s.ListPrices(s, p) })
+		all, err := pages(&s.printer, c.paging, func(p gatehouse.Page) ([]*gatehouse.Price, string, error) { return s.ListPrices(s, p) })
 		if err != nil {
 			return err
 		}

@@ -20,23 +20,27 @@ import (
 
 // clientCommands are the commands that speak to a management plane.
 type clientCommands struct {
-	Keys           keysCmd       `cmd:"" help:"Manage inference keys."`
-	ManagementKeys managersCmd   `cmd:"" help:"Manage the credentials of the management plane."`
-	Upstreams      upstreamsCmd  `cmd:"" help:"Manage the providers that requests go to."`
-	Models         modelsCmd     `cmd:"" help:"Manage the model catalogue."`
-	Aliases        aliasesCmd    `cmd:"" help:"Manage other names for models."`
-	Prices         pricesCmd     `cmd:"" help:"Manage what models cost."`
-	Usage          usageCommands `cmd:"" help:"Ask what was used: dollars and tokens by time, model, key or tag."`
-	Billing        billingCmd    `cmd:"" help:"Look after money: credit, limits, invoices, payments and the books."`
-	Budgets        budgetsCmd    `cmd:"" help:"Manage what a team, a key, an owner or a tag may spend."`
-	Alerts         alertsCmd     `cmd:"" help:"Manage where messages about money go."`
-	Clusters       clustersCmd   `cmd:"" help:"Manage groups of gateways."`
-	Gateways       gatewaysCmd   `cmd:"" help:"Look at gateways and forget those that will not come back."`
-	JoinTokens     joinTokensCmd `cmd:"" help:"Manage what makes a process a gateway of a cluster."`
-	Team           teamCmd       `cmd:"" help:"Manage teams."`
-	Users          usersCmd      `cmd:"" help:"Manage the people of a team."`
-	Login          loginCmd      `cmd:"" help:"Sign in at the identity provider, and keep a management key for a working day."`
-	Validate       validateCmd   `cmd:"" help:"Show what the management key in use is and may do."`
+	Keys           keysCmd        `cmd:"" help:"Manage inference keys."`
+	ManagementKeys managersCmd    `cmd:"" help:"Manage the credentials of the management plane."`
+	Upstreams      upstreamsCmd   `cmd:"" help:"Manage the providers that requests go to."`
+	Models         modelsCmd      `cmd:"" help:"Manage the model catalogue."`
+	Aliases        aliasesCmd     `cmd:"" help:"Manage other names for models."`
+	Prices         pricesCmd      `cmd:"" help:"Manage what models cost."`
+	Usage          usageCommands  `cmd:"" help:"Ask what was used: dollars and tokens by time, model, key or tag."`
+	Billing        billingCmd     `cmd:"" help:"Look after money: credit, limits, invoices, payments and the books."`
+	Budgets        budgetsCmd     `cmd:"" help:"Manage what a team, a key, an owner or a tag may spend."`
+	Alerts         alertsCmd      `cmd:"" help:"Manage where messages about money go."`
+	Clusters       clustersCmd    `cmd:"" help:"Manage groups of gateways."`
+	Gateways       gatewaysCmd    `cmd:"" help:"Look at gateways and forget those that will not come back."`
+	JoinTokens     joinTokensCmd  `cmd:"" help:"Manage what makes a process a gateway of a cluster."`
+	Collections    collectionsCmd `cmd:"" help:"Manage collections: documents that are searched together."`
+	Documents      documentsCmd   `cmd:"" help:"Manage the documents of collections, and wait until they can be found."`
+	Files          filesCmd       `cmd:"" help:"Manage files, with an API key, through a gateway."`
+	Search         searchCmd      `cmd:"" help:"Search collections, with an API key, through a gateway."`
+	Team           teamCmd        `cmd:"" help:"Manage teams."`
+	Users          usersCmd       `cmd:"" help:"Manage the people of a team."`
+	Login          loginCmd       `cmd:"" help:"Sign in at the identity provider, and keep a management key for a working day."`
+	Validate       validateCmd    `cmd:"" help:"Show what the management key in use is and may do."`
 }
 
 // remote are the flags of every command that speaks to a management plane. The
@@ -50,15 +54,23 @@ type remote struct {
 	JSON     bool          `name:"json" help:"Print the wire's object alone." group:"Connection"`
 }
 
-// session is a command that has a client: where it prints, and whose last
-// answer it prints under --json.
+// session is a command that has a client.
 type session struct {
 	context.Context
 	*client.Client
+	printer
+}
+
+// printer is where a command prints, and the last answer, which it prints under
+// --json.
+type printer struct {
 	e    *env
 	json bool
 	body []byte
 }
+
+// heard keeps an answer.
+func (p *printer) heard(body []byte) { p.body = bytes.Clone(body) }
 
 // do runs f with a client. Longer is what f is allowed beside --timeout,
 // because it was asked to wait.
@@ -72,18 +84,12 @@ func (r *remote) do(e *env, longer time.Duration, f func(*session) error) error 
 
 // with is do with a given credential, the zero one where none is needed.
 func (r *remote) with(e *env, key gatehouse.Token, longer time.Duration, f func(*session) error) (err error) {
-	s := &session{e: e, json: r.JSON}
-	opts := []client.Option{client.Tap(func(b []byte) { s.body = bytes.Clone(b) }), client.Reason(r.Reason)}
-	if r.Insecure {
-		opts = append(opts, client.InsecureHTTP())
+	s := &session{printer: printer{e: e, json: r.JSON}}
+	opts, err := transport(r.Insecure, r.CACert)
+	if err != nil {
+		return err
 	}
-	if r.CACert != "" {
-		roots, err := rootsFrom(r.CACert)
-		if err != nil {
-			return err
-		}
-		opts = append(opts, client.TLS(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}))
-	}
+	opts = append(opts, client.Tap(s.heard), client.Reason(r.Reason))
 	if s.Client, err = client.New(r.URL, key, opts...); err != nil {
 		return err
 	}
@@ -92,6 +98,18 @@ func (r *remote) with(e *env, key gatehouse.Token, longer time.Duration, f func(
 	defer cancel()
 	s.Context = ctx
 	return f(s)
+}
+
+// transport is what flags say of a connection.
+func transport(insecure bool, caCert string) (opts []client.Option, err error) {
+	if insecure {
+		opts = append(opts, client.InsecureHTTP())
+	}
+	if caCert == "" {
+		return opts, nil
+	}
+	roots, err := rootsFrom(caCert)
+	return append(opts, client.TLS(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12})), err
 }
 
 // managementKey is the key to speak to url with: the environment's, else that of
@@ -128,7 +146,7 @@ func rootsFrom(file string) (*x509.CertPool, error) {
 // show prints the answer: the wire's object on one line, or as a person reads
 // it. Servers differ in their white space, even from build to build; scripts
 // that compare must not see that.
-func (s *session) show(human func(w io.Writer)) error {
+func (s *printer) show(human func(w io.Writer)) error {
 	if s.json {
 		var out bytes.Buffer
 		if err := json.Compact(&out, s.body); err != nil {
@@ -154,14 +172,14 @@ func (s *session) secret(t gatehouse.Token, note string, advice ...string) error
 }
 
 // table prints rows in columns.
-func (s *session) table(header string, rows [][]string) error {
+func (s *printer) table(header string, rows [][]string) error {
 	return s.show(func(w io.Writer) {
 		columns(w, append([][]string{strings.Fields(header)}, rows...))
 	})
 }
 
 // record prints one thing, a member a line, leaving out what is empty.
-func (s *session) record(pairs ...string) error {
+func (s *printer) record(pairs ...string) error {
 	var rows [][]string
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if pairs[i+1] != "" {
@@ -209,7 +227,7 @@ type paging struct {
 
 // pages reads a list: whole for people, and for programs the one page that the
 // object on stdout is.
-func pages[T any](s *session, p paging, fetch func(gatehouse.Page) ([]T, string, error)) ([]T, error) {
+func pages[T any](s *printer, p paging, fetch func(gatehouse.Page) ([]T, string, error)) ([]T, error) {
 	var all []T
 	at := gatehouse.Page{Size: p.PageSize, Token: p.PageToken}
 	for {

@@ -111,6 +111,8 @@ var (
 	ends      = regexp.MustCompile(`\.\.\.[0-9A-Za-z]{4}\b`)
 	times     = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`)
 	revisions = regexp.MustCompile(`(revision(?: is |"?:?\s*"?))\d+\.\d+`)
+	scores    = regexp.MustCompile(`(?m)(^\d+\.  |"score":)[0-9.e-]+`)
+	links     = regexp.MustCompile(`/v1/files/public/[0-9A-Za-z_]+`)
 	last4s    = regexp.MustCompile(`("last4":")[0-9A-Za-z]{4}"`)
 	ports     = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 	months    = regexp.MustCompile(`\b20\d\d-(0[1-9]|1[0-2])\b`)
@@ -127,6 +129,8 @@ func (tr *transcript) normal(s string) string {
 		return tr.ids[id]
 	})
 	s = tokens.ReplaceAllString(s, "${1}THE-TOKEN")
+	s = links.ReplaceAllString(s, "/v1/files/public/THE-TOKEN")
+	s = scores.ReplaceAllString(s, "${1}SCORE")
 	s = ends.ReplaceAllString(s, "...LAST")
 	s = last4s.ReplaceAllString(s, `${1}LAST"`)
 	s = times.ReplaceAllString(s, "YYYY-MM-DDThh:mm:ssZ")
@@ -158,7 +162,11 @@ func TestCommandsPrintWhatTheSessionShows(t *testing.T) {
 // replay runs the commands of a golden session.
 func replay(t *testing.T, name string) {
 	t.Helper()
-	path := filepath.Join("testdata", name)
+	replayFile(t, filepath.Join("testdata", name))
+}
+
+func replayFile(t *testing.T, path string) {
+	t.Helper()
 	old, err := os.ReadFile(path)
 	check(t, err)
 	tr := &transcript{map[string]string{}, map[string]string{}}
@@ -196,6 +204,8 @@ func TestHelpSaysWhatThereIs(t *testing.T) {
 		"help-keys-create.txt": {"keys", "create", "--help"},
 		"help-usage.txt":       {"usage", "ask", "--help"},
 		"help-audit.txt":       {"audit", "verify", "--help"},
+		"help-documents.txt":   {"documents", "upload", "--help"},
+		"help-search.txt":      {"search", "--help"},
 	} {
 		golden(t, filepath.Join("testdata", name), must(t, args...))
 	}

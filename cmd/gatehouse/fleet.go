@@ -18,7 +18,7 @@ type clustersListCmd struct {
 // Run lists clusters.
 func (c *clustersListCmd) Run(e *env) error {
 	return c.do(e, 0, func(s *session) error {
-		all, err := pages(s, c.paging, func(p gatehouse.Page) ([]*gatehouse.Cluster, string, error) { return s.ListClusters(s, p) })
+		all, err := pages(&s.printer, c.paging, func(p gatehouse.Page) ([]*gatehouse.Cluster, string, error) { return s.ListClusters(s, p) })
 		if err != nil {
 			return err
 		}
@@ -106,7 +106,7 @@ type gatewaysListCmd struct {
 // Run lists gateways.
 func (c *gatewaysListCmd) Run(e *env) error {
 	return c.do(e, 0, func(s *session) error {
-		all, err := pages(s, c.paging, func(p gatehouse.Page) ([]*gatehouse.Gateway, string, error) { return s.ListGateways(s, p) })
+		all, err := pages(&s.printer, c.paging, func(p gatehouse.Page) ([]*gatehouse.Gateway, string, error) { return s.ListGateways(s, p) })
 		if err != nil {
 			return err
 		}

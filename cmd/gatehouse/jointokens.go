@@ -60,7 +60,7 @@ type joinTokensListCmd struct {
 // Run lists join tokens.
 func (c *joinTokensListCmd) Run(e *env) error {
 	return c.do(e, 0, func(s *session) error {
-		all, err := pages(s, c.paging, func(p gatehouse.Page) ([]*gatehouse.JoinToken, string, error) { return s.ListJoinTokens(s, p) })
+		all, err := pages(&s.printer, c.paging, func(p gatehouse.Page) ([]*gatehouse.JoinToken, string, error) { return s.ListJoinTokens(s, p) })
 		if err != nil {
 			return err
 		}

@@ -91,7 +91,7 @@ type keysListCmd struct {
 // Run lists keys.
 func (c *keysListCmd) Run(e *env) error {
 	return c.do(e, 0, func(s *session) error {
-		keys, err := pages(s, c.paging, func(p gatehouse.Page) ([]*gatehouse.Key, string, error) {
+		keys, err := pages(&s.printer, c.paging, func(p gatehouse.Page) ([]*gatehouse.Key, string, error) {
 			return s.ListKeys(s, gatehouse.KeyQuery{TeamID: c.Team, UserID: c.User, ACL: c.ACL, ActiveOnly: c.Active, Page: p})
 		})
 		if err != nil {
@@ -329,7 +329,7 @@ func allTrue(m map[string]bool) bool {
 }
 
 // gone tells that something is not there any more.
-func (s *session) gone(what, id string, err error) error {
+func (s *printer) gone(what, id string, err error) error {
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ type topUpsListCmd struct {
 // Run lists top-ups.
 func (c *topUpsListCmd) Run(e *env) error {
 	return c.do(e, 0, func(s *session) error {
-		all, err := pages(s, c.paging, func(p gatehouse.Page) ([]*gatehouse.TopUp, string, error) { return s.ListTopUps(s, c.Team, p) })
+		all, err := pages(&s.printer, c.paging, func(p gatehouse.Page) ([]*gatehouse.TopUp, string, error) { return s.ListTopUps(s, c.Team, p) })
 		if err != nil {
 			return err
 		}
@@ -99,7 +99,7 @@ func (c *billingPostingsCmd) Run(e *env) error {
 		if !s.json && c.PageSize == 0 {
 			c.PageSize = postingsPage
 		}
-		all, err := pages(s, c.paging, func(p gatehouse.Page) ([]*gatehouse.Posting, string, error) { return s.ListPostings(s, c.Team, p) })
+		all, err := pages(&s.printer, c.paging, func(p gatehouse.Page) ([]*gatehouse.Posting, string, error) { return s.ListPostings(s, c.Team, p) })
 		if err != nil {
 			return err
 		}
@@ -151,7 +151,7 @@ type holdsListCmd struct {
 // Run lists holds.
 func (c *holdsListCmd) Run(e *env) error {
 	return c.do(e, 0, func(s *session) error {
-		all, err := pages(s, c.paging, func(p gatehouse.Page) ([]*gatehouse.Hold, string, error) { return s.ListHolds(s, c.Team, p) })
+		all, err := pages(&s.printer, c.paging, func(p gatehouse.Page) ([]*gatehouse.Hold, string, error) { return s.ListHolds(s, c.Team, p) })
 		if err != nil {
 			return err
 		}

@@ -96,7 +96,7 @@ type managersListCmd struct {
 // Run lists management keys.
 func (c *managersListCmd) Run(e *env) error {
 	return c.do(e, 0, func(s *session) error {
-		keys, err := pages(s, c.paging, func(p gatehouse.Page) ([]*gatehouse.ManagementKey, string, error) {
+		keys, err := pages(&s.printer, c.paging, func(p gatehouse.Page) ([]*gatehouse.ManagementKey, string, error) {
 			return s.ListManagementKeys(s, c.Team, p)
 		})
 		if err != nil {

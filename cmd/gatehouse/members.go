@@ -30,7 +30,7 @@ type membersListCmd struct {
 // Run lists members.
 func (c *membersListCmd) Run(e *env) error {
 	return c.do(e, 0, func(s *session) error {
-		all, err := pages(s, c.paging, func(p gatehouse.Page) ([]*gatehouse.User, string, error) { return s.ListMembers(s, c.Team, p) })
+		all, err := pages(&s.printer, c.paging, func(p gatehouse.Page) ([]*gatehouse.User, string, error) { return s.ListMembers(s, c.Team, p) })
 		if err != nil {
 			return err
 		}
@@ -113,7 +113,7 @@ type invitationsListCmd struct {
 // Run lists invitations.
 func (c *invitationsListCmd) Run(e *env) error {
 	return c.do(e, 0, func(s *session) error {
-		all, err := pages(s, c.paging, func(p gatehouse.Page) ([]*gatehouse.Invitation, string, error) {
+		all, err := pages(&s.printer, c.paging, func(p gatehouse.Page) ([]*gatehouse.Invitation, string, error) {
 			return s.ListInvitations(s, c.Team, p)
 		})
 		if err != nil {
@@ -180,7 +180,7 @@ type keysOrphansCmd struct {
 // Run lists orphans.
 func (c *keysOrphansCmd) Run(e *env) error {
 	return c.do(e, 0, func(s *session) error {
-		keys, err := pages(s, c.paging, func(p gatehouse.Page) ([]*gatehouse.Key, string, error) { return s.Orphans(s, c.Team, p) })
+		keys, err := pages(&s.printer, c.paging, func(p gatehouse.Page) ([]*gatehouse.Key, string, error) { return s.Orphans(s, c.Team, p) })
 		if err != nil {
 			return err
 		}

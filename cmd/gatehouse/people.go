@@ -26,7 +26,7 @@ type teamListCmd struct {
 // Run lists teams.
 func (c *teamListCmd) Run(e *env) error {
 	return c.do(e, 0, func(s *session) error {
-		all, err := pages(s, c.paging, func(p gatehouse.Page) ([]*gatehouse.Team, string, error) { return s.ListTeams(s, p) })
+		all, err := pages(&s.printer, c.paging, func(p gatehouse.Page) ([]*gatehouse.Team, string, error) { return s.ListTeams(s, p) })
 		if err != nil {
 			return err
 		}
@@ -176,7 +176,7 @@ type usersListCmd struct {
 // Run lists users.
 func (c *usersListCmd) Run(e *env) error {
 	return c.do(e, 0, func(s *session) error {
-		all, err := pages(s, c.paging, func(p gatehouse.Page) ([]*gatehouse.User, string, error) { return s.ListUsers(s, c.Team, p) })
+		all, err := pages(&s.printer, c.paging, func(p gatehouse.Page) ([]*gatehouse.User, string, error) { return s.ListUsers(s, c.Team, p) })
 		if err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ type upstreamsListCmd struct {
 // Run lists upstreams.
 func (c *upstreamsListCmd) Run(e *env) error {
 	return c.do(e, 0, func(s *session) error {
-		all, err := pages(s, c.paging, func(p gatehouse.Page) ([]*gatehouse.Upstream, string, error) { return s.ListUpstreams(s, p) })
+		all, err := pages(&s.printer, c.paging, func(p gatehouse.Page) ([]*gatehouse.Upstream, string, error) { return s.ListUpstreams(s, p) })
 		if err != nil {
 			return err
 		}

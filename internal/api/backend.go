@@ -9,6 +9,7 @@ import (
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"gatehouse"
@@ -67,8 +68,12 @@ type Options struct {
 	// Rate is requests per second per management key; 0 is DefaultRate,
 	// negative is unlimited.
 	Rate float64
-	// BodyTime is how long a body may take to arrive; 0 is DefaultBodyTime.
+	// BodyTime is how long each megabyte of a body may take to arrive; 0 is
+	// DefaultBodyTime.
 	BodyTime time.Duration
+	// Spool is the folder where uploads wait until they are complete; empty:
+	// the system's for temporary files, which may be memory.
+	Spool string
 	// ClientIP says who is calling; nil: the peer of the connection. It is
 	// where trusted proxies are decided.
 	ClientIP func(*http.Request) netip.Addr
@@ -89,8 +94,11 @@ type Face struct {
 	Register func(*runtime.ServeMux) error
 	// GRPC registers what also answers gRPC on the same listener; nil: nothing.
 	// Its methods may rely on nothing that only JSON is held to, such as masks.
-	GRPC  func(grpc.ServiceRegistrar)
-	Plain []Plain
+	GRPC func(grpc.ServiceRegistrar)
+	// MaxMessage is how large a message over gRPC may be, in bytes; 0: as a body
+	// over REST.
+	MaxMessage int
+	Plain      []Plain
 	// Aliases are other spellings of members, by message: the alias table.
 	Aliases map[protoreflect.FullName]map[string]string
 	// ProtoNames writes members of answers as the proto spells them, in
@@ -106,12 +114,18 @@ type Face struct {
 	Teamless bool
 }
 
+// json is how the face's answers are written.
+func (f Face) json() protojson.MarshalOptions {
+	return protojson.MarshalOptions{EmitUnpopulated: true, UseProtoNames: f.ProtoNames}
+}
+
 // Plain is a route that writes its own answer. Query lists the parameters it
-// takes; it has no body.
+// takes; its body is a form, or there is none.
 type Plain struct {
 	Method, Path string
 	Operation    gatehouse.Operation
 	Query        []string
+	Upload       *Upload // nil: no body
 	Handle       func(http.ResponseWriter, *http.Request, *Request) error
 	Doc          PlainDoc
 }

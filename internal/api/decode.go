@@ -22,12 +22,13 @@ type content struct {
 	body  []byte
 	query string
 	team  gatehouse.ID // that a teamless path was given
+	form  *Form
 }
 
 // hash is what an Idempotency-Key is bound to. Spelling and white space are
 // gone by now, so a retry from another client library is still the same.
 func (c content) hash(r *http.Request) [32]byte {
-	return sha256.Sum256(slices.Concat([]byte(r.Method+" "+r.URL.Path+"?"+c.query+"\n"+c.team.String()), c.body))
+	return sha256.Sum256(slices.Concat([]byte(r.Method+" "+r.URL.Path+"?"+c.query+"\n"+c.team.String()), c.body, c.form.digest()))
 }
 
 // decode judges query and body of a request to rt.
@@ -35,6 +36,9 @@ func (rt *route) decode(w http.ResponseWriter, r *http.Request, vars map[string]
 	s := &shaper{aliases: rt.aliases}
 	query := rt.queryOf(s, r.URL.RawQuery, vars)
 	team := rt.teamOf(s, r)
+	if rt.upload() != nil {
+		return content{query: query.Encode(), team: team}, s.bad.Err()
+	}
 	tree, err := rt.bodyOf(w, r)
 	if err != nil {
 		return content{}, err
@@ -56,7 +60,7 @@ func (rt *route) decode(w http.ResponseWriter, r *http.Request, vars map[string]
 	if err := s.bad.Err(); err != nil {
 		return content{}, err
 	}
-	return content{tree.append(nil), query.Encode(), team}, nil
+	return content{body: tree.append(nil), query: query.Encode(), team: team}, nil
 }
 
 // updateWhole is {"apiKey":{…},"fieldMask":"…"}.

@@ -13,10 +13,13 @@
 // does not know. "acl" for "acls" would then mint a key that can do nothing,
 // or, in a ceiling, one that can do all.
 //
+// A form with a file is judged as it arrives and spooled to disk, so that a large
+// one costs no memory; what it means is decided when it is whole.
+//
 // What a route is, and which members it takes, is read from the descriptors of
 // the generated code, so that there is no second table to keep in step.
 //
 // What also answers gRPC does so on the same listener, told apart by its
-// content type, with the same structs and after the same judgement: unknown
-// fields are refused there by their numbers.
+// content type, with the same structs and after the same judgement: the caller
+// before the message is read, and unknown fields refused by their numbers.
 package api

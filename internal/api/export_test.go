@@ -1,6 +1,10 @@
 package api
 
-import "net/url"
+import (
+	"maps"
+	"net/url"
+	"slices"
+)
 
 // Described finds the operation that answers a request, by the path that the
 // document writes for it; empty when there is none.
@@ -22,3 +26,6 @@ func faceOf(s *Server, rt *route) Face {
 	}
 	panic("a route of no face")
 }
+
+// Calls lists the paths of the methods that answer gRPC.
+func (s *Server) Calls() []string { return slices.Sorted(maps.Keys(s.calls.methods)) }

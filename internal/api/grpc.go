@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
@@ -29,11 +28,34 @@ import (
 // request is: credential, rate, scope, and only then what it says.
 type calls struct {
 	*Server
-	grpc *grpc.Server
+	methods map[string]method // by path
+	refuser *grpc.Server      // of what never comes to its message
+}
+
+// method is what answers a path. Each face has a server of its own, since its
+// messages have their own bound.
+type method struct {
+	op     gatehouse.Operation
+	server *grpc.Server
 }
 
 func newCalls(s *Server) *calls {
-	return &calls{s, grpc.NewServer(grpc.MaxRecvMsgSize(maxBody), grpc.ForceServerCodecV2(unread{encoding.GetCodecV2("proto")}))}
+	c := &calls{Server: s, methods: map[string]method{}}
+	c.refuser = grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
+		e := stream.Context().Value(edgeKey{}).(*edge)
+		return c.status(stream.Context(), e.op, e.id, e.err)
+	}))
+	return c
+}
+
+// registrar takes the services of one face.
+type registrar struct {
+	*calls
+	grpc *grpc.Server
+}
+
+func (c *calls) of(f Face) registrar {
+	return registrar{c, grpc.NewServer(grpc.MaxRecvMsgSize(max(f.MaxMessage, maxBody)), grpc.ForceServerCodecV2(unread{encoding.GetCodecV2("proto")}))}
 }
 
 // unread hands messages on as bytes: the library would call one that is
@@ -54,43 +76,67 @@ func isGRPC(r *http.Request) bool {
 
 type edgeKey struct{}
 
-func (c *calls) serve(w http.ResponseWriter, r *http.Request) {
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(c.BodyTime)) // of this call's stream
-	c.grpc.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), edgeKey{}, r)))
+// edge is a call before its message: who makes it, or why it is refused.
+type edge struct {
+	*http.Request
+	op  gatehouse.Operation
+	id  string
+	req *Request
+	err error
+}
+
+// serve judges the caller before a byte of the message is kept: it may be large.
+func (c *calls) serve(w http.ResponseWriter, r *http.Request, id string) {
+	m, known := c.methods[r.URL.Path]
+	e := &edge{Request: r, op: m.op, id: id, err: gatehouse.Errorf(gatehouse.Unimplemented, "unknown method %s", clip(r.URL.Path))}
+	server := c.refuser
+	if known {
+		e.req, e.err = c.caller(e)
+	}
+	if e.err == nil {
+		server = m.server
+	}
+	server.ServeHTTP(w, c.paced(w, r.WithContext(context.WithValue(r.Context(), edgeKey{}, e))))
+}
+
+func (c *calls) caller(e *edge) (req *Request, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = crashed(v)
+		}
+	}()
+	return c.enter(e.Request, e.op, e.id)
 }
 
 // RegisterService implements grpc.ServiceRegistrar. A method's name is its
 // operation.
-func (c *calls) RegisterService(d *grpc.ServiceDesc, impl any) {
+func (r registrar) RegisterService(d *grpc.ServiceDesc, impl any) {
 	judged := *d
 	judged.Methods = slices.Clone(d.Methods)
 	for i, m := range d.Methods {
-		judged.Methods[i].Handler = c.judge(gatehouse.Operation(m.MethodName), m.Handler)
+		op := gatehouse.Operation(m.MethodName)
+		judged.Methods[i].Handler = r.judge(op, m.Handler)
+		r.methods["/"+d.ServiceName+"/"+m.MethodName] = method{op, r.grpc}
 	}
-	c.grpc.RegisterService(&judged, impl)
+	r.grpc.RegisterService(&judged, impl)
 }
 
 func (c *calls) judge(op gatehouse.Operation, next grpc.MethodHandler) grpc.MethodHandler {
 	return func(srv any, ctx context.Context, dec func(any) error, _ grpc.UnaryServerInterceptor) (out any, err error) {
-		r := ctx.Value(edgeKey{}).(*http.Request)
-		id := requestID(r.Header)
+		e := ctx.Value(edgeKey{}).(*edge)
 		defer func() {
 			if v := recover(); v != nil {
 				err = crashed(v)
 			}
 			if err != nil {
-				out, err = nil, c.status(ctx, op, id, err)
+				out, err = nil, c.status(ctx, op, e.id, err)
 			}
 		}()
-		req, err := c.enter(r, op, id)
-		if err != nil {
-			return nil, err
-		}
-		req.mutation = mutates(op)
-		ctx = context.WithValue(ctx, requestKey{}, req)
-		out, err = next(srv, ctx, func(m any) error { return req.take(r.URL.Path, dec, m.(proto.Message)) }, nil)
+		e.req.mutation = mutates(op)
+		ctx = context.WithValue(ctx, requestKey{}, e.req)
+		out, err = next(srv, ctx, func(m any) error { return e.req.take(e.URL.Path, dec, m.(proto.Message)) }, nil)
 		if err == nil {
-			err = req.announce(ctx, id)
+			err = e.req.announce(ctx, e.id)
 		}
 		return out, err
 	}
@@ -144,7 +190,7 @@ func known(m protoreflect.Message, path string, bad *gatehouse.Violations) {
 	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		at := join(path, f.JSONName())
 		switch {
-		case f.IsMap(): // no message has one
+		case f.IsMap(): // of strings, which protobuf has read
 		case f.IsList():
 			for i := range v.List().Len() {
 				knownValue(f, v.List().Get(i), at, bad)

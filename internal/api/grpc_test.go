@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"gatehouse"
 	"gatehouse/gen/billing"
 	"gatehouse/gen/charger"
+	"gatehouse/gen/collections"
 	"gatehouse/internal/api"
 	"gatehouse/internal/api/apitest"
 	"gatehouse/internal/api/xai"
@@ -67,6 +69,32 @@ func TestGRPCAnswersWhatRESTDoes(t *testing.T) {
 	}
 	if res, err := http.Get(url + "/v1/billing/teams/x/prepaid/balance"); err != nil || res.StatusCode != http.StatusUnauthorized {
 		t.Errorf("REST beside it: %v %v", res, err)
+	}
+}
+
+// xAI's SDK lists without options and reads no member that its proto lacks; a
+// document comes in one message.
+func TestGRPCOfCollections(t *testing.T) {
+	backend, words := apitest.New()
+	conn, _ := dial(t, xai.Handler(backend, api.Options{Logger: slog.New(slog.DiscardHandler)}))
+	c := collections.NewCollectionsClient(conn)
+	list, err := c.ListCollections(as(t, words["full"]), &collections.ListCollectionsRequest{})
+	if err != nil || len(list.Collections) != 1 || list.Data != nil || list.Collections[0].Id != nil || list.PaginationToken != nil {
+		t.Errorf("%v %v", list, err)
+	}
+	d, err := c.UploadDocument(as(t, words["full"]), &collections.UploadDocumentRequest{
+		CollectionId: words["collection"], Name: "big", Data: make([]byte, 20<<20), Fields: map[string]string{"isbn": "1"},
+	})
+	if err != nil || d.FileMetadata.SizeBytes != 20<<20 || d.Fields["isbn"] != "1" || d.Status != collections.DocumentStatus_DOCUMENT_STATUS_PROCESSING {
+		t.Errorf("%v %v", d, err)
+	}
+	_, err = c.UpdateDocument(as(t, words["narrow"]), &collections.UpdateDocumentRequest{Data: make([]byte, 22<<20)})
+	if st := status.Convert(err); st.Code() != codes.PermissionDenied || !strings.Contains(st.Message(), "UpdateDocument") {
+		t.Errorf("a message too large, of one who may not send it: %v", err)
+	}
+	_, err = c.UpdateDocument(as(t, words["full"]), &collections.UpdateDocumentRequest{Data: make([]byte, 22<<20)})
+	if status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("a message too large: %v", err)
 	}
 }
 
@@ -168,5 +196,21 @@ func TestGRPCFailuresAreToldAsOverREST(t *testing.T) {
 	_, err = ui.GetBillingInfo(as(t, words["full"]), &billing.GetBillingInfoReq{})
 	if retry, ok := status.Convert(err).Details()[0].(*errdetails.RetryInfo); !ok || retry.RetryDelay.Seconds != 1 {
 		t.Errorf("%v", err)
+	}
+}
+
+// The page on gRPC has every method that answers, beside its service.
+func TestTheGRPCPageHasEveryMethod(t *testing.T) {
+	page, err := os.ReadFile("../../docs/reference/grpc.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	backend, _ := apitest.New()
+	for _, path := range api.New(backend, api.Options{}, xai.Face(), xai.CollectionsFace()).Calls() {
+		service, method, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+		_, row, _ := strings.Cut(string(page), "\n| `"+service+"` |")
+		if row, _, _ = strings.Cut(row, "\n"); !strings.Contains(row, "`"+method+"`") {
+			t.Errorf("docs/reference/grpc.md lacks %s of %s", method, service)
+		}
 	}
 }

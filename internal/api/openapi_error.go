@@ -22,7 +22,7 @@ var meanings = map[int]struct{ when, message string }{
 	http.StatusConflict:              {"It is there already.", "already exists"},
 	http.StatusPreconditionFailed:    {"If-Match names an older revision than the present one.", "the record has changed"},
 	http.StatusRequestEntityTooLarge: {"The body is too large.", fmt.Sprintf("body: larger than %d bytes", maxBody)},
-	http.StatusUnsupportedMediaType:  {"The body is compressed, or not JSON.", "Content-Type must be application/json"},
+	http.StatusUnsupportedMediaType:  {"The body is compressed, or of another type than the operation takes.", "Content-Type must be application/json"},
 	http.StatusUnprocessableEntity:   {"The Idempotency-Key was used for another request.", "Idempotency-Key: was used for another request"},
 	http.StatusTooManyRequests:       {"The key asks faster than it may; Retry-After says when to come again.", "this management key sends more than 50 requests per second"},
 	http.StatusInternalServerError:   {"A fault of the server; the log has it under the request id.", "internal error"},

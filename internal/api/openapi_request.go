@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -68,6 +69,9 @@ func (d *describer) aside(f protoreflect.FieldDescriptor, prefix string) string 
 
 // body is what [route.decode] takes.
 func (d *describer) body(rt *route) *openapi.Body {
+	if up := rt.upload(); up != nil {
+		return up.body()
+	}
 	if rt.plain != nil || rt.body == "" {
 		return nil
 	}
@@ -77,6 +81,29 @@ func (d *describer) body(rt *route) *openapi.Body {
 		out.Description = "Changes the members that the mask names; without one those that the body holds. One that is named and null or absent is cleared."
 	}
 	return out
+}
+
+// formKind is the media type of an [Upload].
+const formKind = "multipart/form-data"
+
+// body describes a form. The first of the names that the file may have is the
+// one that is shown.
+func (u *Upload) body() *openapi.Body {
+	form := &openapi.Schema{Type: "object", Additional: false, Properties: map[string]*openapi.Schema{}}
+	for i, name := range u.File {
+		about := u.About[name]
+		if i > 0 {
+			about = "The same as " + u.File[0] + "."
+		}
+		form.Properties[name] = &openapi.Schema{Type: "string", Format: "binary", Description: about, Alias: i > 0}
+	}
+	for _, name := range u.Parts {
+		form.Properties[name] = &openapi.Schema{Type: "string", Description: u.About[name]}
+	}
+	return &openapi.Body{
+		Required: true, Content: map[string]openapi.Media{formKind: {Schema: form}},
+		Description: fmt.Sprintf("A form ("+formKind+"): the file, of at most %d bytes, and what is said of it, in any order.", u.Max),
+	}
 }
 
 func (d *describer) sent(rt *route) *openapi.Schema {

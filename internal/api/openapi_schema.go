@@ -88,7 +88,11 @@ func (d *describer) member(f protoreflect.FieldDescriptor, to side) *openapi.Sch
 func (d *describer) aliases(f protoreflect.FieldDescriptor) (out []string) {
 	all := d.face.Aliases[f.ContainingMessage().FullName()]
 	for _, alias := range slices.Sorted(maps.Keys(all)) {
-		if all[alias] == string(f.Name()) && strings.Contains(alias, "_") == d.face.ProtoNames { // one case stands for both
+		other := strings.Contains(alias, "_") // one case stands for both
+		if d.face.ProtoNames {
+			other = alias != strings.ToLower(alias)
+		}
+		if all[alias] == string(f.Name()) && !other {
 			out = append(out, alias)
 		}
 	}

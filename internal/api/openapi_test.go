@@ -32,7 +32,7 @@ type described struct {
 func describe(t *testing.T) described {
 	t.Helper()
 	backend, words := apitest.New()
-	d := described{Server: api.New(backend, api.Options{Logger: slog.New(slog.DiscardHandler)}, xai.Face(), admin.Face(), v1.Face())}
+	d := described{Server: api.New(backend, api.Options{Logger: slog.New(slog.DiscardHandler)}, xai.Face(), xai.CollectionsFace(), admin.Face(), v1.Face())}
 	_, again := apitest.New()
 	for name := range words {
 		if words[name] != again[name] {
@@ -129,7 +129,7 @@ func TestAcceptedBodiesAreAsDescribed(t *testing.T) {
 	d := describe(t)
 	for _, c := range d.cases {
 		op := d.operation(c)
-		if op == nil || c.Status != http.StatusOK || op.RequestBody == nil || c.Sent == "" || strings.Contains(c.Sent, "_") {
+		if op == nil || c.Status != http.StatusOK || bodyOf(op) == nil || c.Sent == "" || strings.Contains(c.Sent, "_") {
 			continue
 		}
 		if err := bodyOf(op).VisitJSON(value(t, "application/json", unquote.Replace(c.Sent))); err != nil {
@@ -138,7 +138,11 @@ func TestAcceptedBodiesAreAsDescribed(t *testing.T) {
 	}
 }
 
+// bodyOf is the schema of a body of JSON; nil for none and for a form.
 func bodyOf(op *openapi3.Operation) *openapi3.Schema {
+	if op.RequestBody == nil || op.RequestBody.Value.Content["application/json"] == nil {
+		return nil
+	}
 	return op.RequestBody.Value.Content["application/json"].Schema.Value
 }
 
@@ -165,7 +169,7 @@ func TestExamplesAreFromTranscripts(t *testing.T) {
 			continue
 		}
 		e := api.Example{Answer: value(t, c.Kind, c.Answer)}
-		if op.RequestBody != nil && c.Sent != "" {
+		if bodyOf(op) != nil && c.Sent != "" {
 			e.Body = value(t, c.Kind, c.Sent)
 			if bodyOf(op).VisitJSON(e.Body) != nil {
 				continue // a second spelling

@@ -8,6 +8,9 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
 	"gatehouse"
 )
 
@@ -25,7 +28,9 @@ type Request struct {
 	Call     *gatehouse.Call
 	Brand    string            // of redacted tokens
 	Now      time.Time         // when the request came
+	Form     *Form             // of a Plain that takes one, until it has answered
 	vars     map[string]string // of the path
+	json     protojson.MarshalOptions
 	mutation bool
 	warnings []string
 	etag     gatehouse.Revision
@@ -39,6 +44,18 @@ func From(ctx context.Context) *Request { return ctx.Value(requestKey{}).(*Reque
 
 // PathID is the id that a variable of the path holds, for a Plain.
 func (r *Request) PathID(name string) gatehouse.ID { return PathID(r.vars[name]) }
+
+// OK writes the answer of a Plain as the generated code writes others.
+func (r *Request) OK(w http.ResponseWriter, m proto.Message) error {
+	text, err := r.json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	r.decorate(w.Header())
+	w.Header().Set("Content-Type", jsonKind)
+	_, _ = w.Write(text) // a client that has gone is no error of ours
+	return nil
+}
 
 // Warn adds advice about an accepted request.
 func (r *Request) Warn(text ...string) { r.warnings = append(r.warnings, text...) }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/genproto/googleapis/api/annotations"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -28,8 +29,9 @@ type route struct {
 	plain    *Plain
 	spelling string // as written in the rule
 	errors   ErrorStyle
-	teamless bool              // the team is in the query or a header
-	mux      *runtime.ServeMux // of the face
+	teamless bool                     // the team is in the query or a header
+	json     protojson.MarshalOptions // of answers
+	mux      *runtime.ServeMux        // of the face
 }
 
 // routesOf compiles every rule of a face. A method's name is its operation.
@@ -38,6 +40,9 @@ func routesOf(f Face) (out []*route) {
 		for i := range s.Methods().Len() {
 			m := s.Methods().Get(i)
 			rule, _ := proto.GetExtension(m.Options(), annotations.E_Http).(*annotations.HttpRule)
+			if rule == nil {
+				continue // over gRPC alone
+			}
 			for _, r := range append([]*annotations.HttpRule{rule}, rule.GetAdditionalBindings()...) {
 				out = append(out, compile(m, r, f.Aliases))
 			}
@@ -48,9 +53,17 @@ func routesOf(f Face) (out []*route) {
 		out = append(out, &route{method: p.Method, path: split(p.Path), op: p.Operation, plain: p, spelling: p.Path})
 	}
 	for _, rt := range out {
-		rt.errors, rt.teamless = f.Errors, f.Teamless
+		rt.errors, rt.teamless, rt.json = f.Errors, f.Teamless, f.json()
 	}
 	return out
+}
+
+// upload is the form that the route takes; nil when it takes none.
+func (rt *route) upload() *Upload {
+	if rt.plain == nil {
+		return nil
+	}
+	return rt.plain.Upload
 }
 
 func compile(m protoreflect.MethodDescriptor, r *annotations.HttpRule, aliases map[protoreflect.FullName]map[string]string) *route {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
-	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	"gatehouse"
@@ -39,7 +38,7 @@ func New(b Backend, o Options, faces ...Face) *Server {
 	s.calls = newCalls(s)
 	for _, f := range faces {
 		if f.GRPC != nil {
-			f.GRPC(s.calls)
+			f.GRPC(s.calls.of(f))
 		}
 		mux := s.muxOf(f)
 		for _, rt := range routesOf(f) {
@@ -54,7 +53,7 @@ func New(b Backend, o Options, faces ...Face) *Server {
 func (s *Server) muxOf(f Face) *runtime.ServeMux {
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, &runtime.JSONPb{
-			MarshalOptions: protojson.MarshalOptions{EmitUnpopulated: true, UseProtoNames: f.ProtoNames},
+			MarshalOptions: f.json(),
 		}),
 		runtime.WithForwardResponseOption(func(ctx context.Context, w http.ResponseWriter, _ proto.Message) error {
 			From(ctx).decorate(w.Header())
@@ -82,7 +81,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(requestIDHeader, id)
 	w.Header().Set("Cache-Control", "no-store") // every answer is about a principal, and some hold a secret
 	if isGRPC(r) {
-		s.calls.serve(w, r)
+		s.calls.serve(w, r, id)
 		return
 	}
 	if openapi.Serves(r.URL.Path) {
@@ -127,7 +126,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, rt *route, vars m
 		return nil, nil, err
 	}
 	req.Call.BodyHash, req.Call.TeamID = c.hash(r), c.team
-	req.vars, req.mutation = vars, r.Method != http.MethodGet
+	req.vars, req.json, req.Form, req.mutation = vars, rt.json, c.form, r.Method != http.MethodGet
 	return req, judged(r, c, req), nil
 }
 
@@ -161,13 +160,43 @@ func (s *Server) enter(r *http.Request, op gatehouse.Operation, id string) (*Req
 // take to come. The bound goes before the answer is sought: the server's watch
 // for a leaving client would end with it, and with that a long ?wait=.
 func (s *Server) receive(w http.ResponseWriter, r *http.Request, rt *route, vars map[string]string) (content, error) {
-	conn := http.NewResponseController(w)
-	_ = conn.SetReadDeadline(time.Now().Add(s.BodyTime)) // the kernel's clock; a recorder in a test has none
+	r = s.paced(w, r)
 	c, err := rt.decode(w, r, vars)
+	if err == nil && rt.upload() != nil {
+		c.form, err = s.form(w, r, rt.upload())
+	}
 	if err == nil {
-		_ = conn.SetReadDeadline(time.Time{})
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	}
 	return c, err
+}
+
+// paced bounds the time between one maxBody of a body and the next.
+func (s *Server) paced(w http.ResponseWriter, r *http.Request) *http.Request {
+	conn := http.NewResponseController(w)
+	more := func() {
+		_ = conn.SetReadDeadline(time.Now().Add(s.BodyTime)) // the kernel's clock; a recorder in a test has none
+	}
+	more()
+	out := *r
+	out.Body = &pacedBody{r.Body, more, maxBody}
+	return &out
+}
+
+type pacedBody struct {
+	io.ReadCloser
+	more func()
+	left int // until more time is given
+}
+
+// Read implements io.Reader.
+func (b *pacedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.left -= n; b.left <= 0 {
+		b.more()
+		b.left = maxBody
+	}
+	return n, err
 }
 
 // judged is r with what was judged in place of what was sent. Nothing that
@@ -184,6 +213,7 @@ func judged(r *http.Request, c content, req *Request) *http.Request {
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt *route, req *Request) error {
+	defer req.Form.Close()
 	if rt.plain != nil {
 		return rt.plain.Handle(w, r, req)
 	}

@@ -41,7 +41,7 @@ func serve(h http.Handler, method, target, token string, header ...string) *http
 // says, and no route is open to a scope that does not exist.
 func TestRoutesAreTheOperations(t *testing.T) {
 	backend, _ := apitest.New()
-	routes := api.New(backend, api.Options{}, xai.Face(), admin.Face(), v1.Face()).Routes()
+	routes := api.New(backend, api.Options{}, xai.Face(), xai.CollectionsFace(), admin.Face(), v1.Face()).Routes()
 	for i, r := range routes {
 		routes[i].Path = shape(r.Path)
 		if !slices.ContainsFunc(gatehouse.Operations, func(o gatehouse.OperationInfo) bool { return o.Name == r.Name }) {
@@ -61,7 +61,7 @@ func shape(path string) string { return regexp.MustCompile(`\{[^}]*\}`).ReplaceA
 func TestRoutesAreDistinct(t *testing.T) {
 	backend, _ := apitest.New()
 	seen := map[string]gatehouse.Operation{}
-	for _, r := range api.New(backend, api.Options{}, xai.Face(), admin.Face(), v1.Face()).Routes() {
+	for _, r := range api.New(backend, api.Options{}, xai.Face(), xai.CollectionsFace(), admin.Face(), v1.Face()).Routes() {
 		at := r.Method + " " + shape(r.Path)
 		if other, twice := seen[at]; twice {
 			t.Errorf("%s is %s and %s", at, other, r.Name)
@@ -138,7 +138,7 @@ func TestFailuresAreToldInOneVoice(t *testing.T) {
 	} {
 		var log bytes.Buffer
 		h := api.New(api.BackendFunc(func(*gatehouse.Call) api.Caller { return broken{err: c.err} }),
-			api.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, xai.Face(), v1.Face())
+			api.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}, xai.Face(), xai.CollectionsFace(), v1.Face())
 		words := fmt.Sprintf(`"error":{"code":%q,"message":%q}}`, c.word, c.told)
 		w := serve(h, "GET", "/v1/team", token)
 		if w.Code != c.status || w.Body.String() != "{"+words {
@@ -183,7 +183,7 @@ func TestBodyHashIsOfTheMeaning(t *testing.T) {
 // A path that no face has is refused as the dialect below it refuses.
 func TestUnknownPathsAreRefusedInTheDialectOfTheirBeginning(t *testing.T) {
 	backend, _ := apitest.New()
-	h := api.New(backend, api.Options{Logger: slog.New(slog.DiscardHandler)}, xai.Face(), v1.Face())
+	h := api.New(backend, api.Options{Logger: slog.New(slog.DiscardHandler)}, xai.Face(), xai.CollectionsFace(), v1.Face())
 	for path, inWords := range map[string]bool{
 		"/v1/nothing": true, "/v1/billing/nothing": true, "/v1/billing/teams/x/nothing": false, "/auth/nothing": false, "/": false,
 	} {

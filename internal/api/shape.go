@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/base64"
 	"fmt"
 	"math"
 	"slices"
@@ -34,6 +35,24 @@ func (s *shaper) member(m protoreflect.MessageDescriptor, name string) protorefl
 	return m.Fields().ByName(protoreflect.Name(s.aliases[m.FullName()][name]))
 }
 
+// StringMap reads a text that must be a JSON object of strings, as strictly as a
+// body is.
+func StringMap(field, text string, bad *gatehouse.Violations) map[string]string {
+	tree, err := scan([]byte(text))
+	if err != nil || tree.kind != '{' {
+		bad.Addf(field, "must be a JSON object of strings, no name twice")
+		return nil
+	}
+	out := map[string]string{}
+	for _, x := range tree.members {
+		if x.value.kind != '"' {
+			bad.Addf(join(field, clip(x.name)), "must be a string")
+		}
+		out[x.name] = x.value.text
+	}
+	return out
+}
+
 // object checks the members of n and gives them their canonical names. Members
 // that are null are dropped: in a message that is what null means.
 func (s *shaper) object(n *node, m protoreflect.MessageDescriptor, path string) {
@@ -42,12 +61,13 @@ func (s *shaper) object(n *node, m protoreflect.MessageDescriptor, path string) 
 		return
 	}
 	given := map[protoreflect.Name]string{}
+	taken := map[protoreflect.OneofDescriptor]string{}
 	kept := n.members[:0]
 	for _, x := range n.members {
 		f := s.member(m, x.name)
 		at := join(path, x.name)
 		if f == nil {
-			s.bad.Addf(clip(at), "unknown member")
+			s.bad.Addf(join(path, clip(x.name)), "unknown member")
 			continue
 		}
 		if other, twice := given[f.Name()]; twice {
@@ -57,6 +77,12 @@ func (s *shaper) object(n *node, m protoreflect.MessageDescriptor, path string) 
 		given[f.Name()] = x.name
 		if x.value.kind == 'n' {
 			continue
+		}
+		if of := f.ContainingOneof(); of != nil && taken[of] != "" {
+			s.bad.Addf(at, "cannot be given together with %s", taken[of])
+			continue
+		} else if of != nil {
+			taken[of] = x.name
 		}
 		s.field(x.value, f, at)
 		x.name = f.JSONName()
@@ -97,6 +123,10 @@ func (s *shaper) one(n *node, f protoreflect.FieldDescriptor, path string) {
 		if n.kind != '"' {
 			s.bad.Addf(path, "must be a string")
 		}
+	case protoreflect.BytesKind:
+		if n.kind != '"' || !base64Text(n.text) {
+			s.bad.Addf(path, "must be base64")
+		}
 	case protoreflect.BoolKind:
 		if n.text == "true" || n.text == "false" {
 			n.kind = 't'
@@ -114,6 +144,20 @@ func (s *shaper) one(n *node, f protoreflect.FieldDescriptor, path string) {
 			s.bad.Addf(path, "must be one of %s", strings.Join(names(f.Enum()), ", "))
 		}
 	}
+}
+
+// base64Text reports whether protojson reads s as bytes: in either alphabet, with
+// padding or without.
+func base64Text(s string) bool {
+	encoding := base64.StdEncoding
+	if strings.ContainsAny(s, "-_") {
+		encoding = base64.URLEncoding
+	}
+	if len(s)%4 != 0 {
+		encoding = encoding.WithPadding(base64.NoPadding)
+	}
+	_, err := encoding.DecodeString(s)
+	return err == nil
 }
 
 func (s *shaper) whole(n *node, f protoreflect.FieldDescriptor, path string) {

@@ -86,6 +86,7 @@ type Service struct {
 	twins   twins
 	useless useless
 	ended   ended
+	keyring keyring
 }
 
 // New makes a Service.
@@ -97,7 +98,7 @@ func New(c Config) *Service {
 		c.SpokenEndpoints = gatehouse.Endpoints
 	}
 	return &Service{Config: c, twins: twins{running: map[string]bool{}}, useless: useless{last: map[gatehouse.ID]time.Time{}},
-		ended: ended{before: map[gatehouse.ID]int64{}}}
+		ended: ended{before: map[gatehouse.ID]int64{}}, keyring: keyring{keys: map[gatehouse.ID]recent{}}}
 }
 
 // As returns the management plane as the principal of one call sees it.
@@ -113,9 +114,6 @@ func (s *Service) As(call *gatehouse.Call) *Caller {
 type Caller struct {
 	s    *Service
 	call *gatehouse.Call
-
-	gatehouse.Collections // TODO(control): built in collections.go
-	gatehouse.Documents   // TODO(control): built in documents.go
 }
 
 var (
@@ -139,6 +137,8 @@ var (
 	_ gatehouse.AlertHooks     = (*Caller)(nil)
 	_ gatehouse.Members        = (*Caller)(nil)
 	_ gatehouse.SignIns        = (*Caller)(nil)
+	_ gatehouse.Collections    = (*Caller)(nil)
+	_ gatehouse.Documents      = (*Caller)(nil)
 )
 
 // twins are the Idempotency-Keys whose first request still runs. They are

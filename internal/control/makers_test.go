@@ -29,6 +29,9 @@ oabdr  ListUsers GetUser ListMembers ListInvitations ListBudgets GetBudget ListB
 oabr   GetBillingInfo ListInvoices GetInvoice ListPaymentMethods GetAmountToPay GetSpendingLimits ListPrepaidBalanceChanges GetBillingSummary
 ob     SetBillingInfo SetDefaultPaymentMethod SetSoftSpendingLimit TopUpOrGetExistingPendingChange
 oab    CreateBudget UpdateBudget DeleteBudget CreateAlertHook DeleteAlertHook
+oadr   ListCollections GetCollectionMetadata ListDocuments GetDocumentMetadata BatchGetDocuments
+oad    CreateCollection UpdateCollection DeleteCollection GenerateCollectionDescription UploadDocument AddDocumentToCollection
+oad    UpdateDocument ReIndexDocument RemoveDocumentFromCollection
 `
 
 // letters name the roles in opened.

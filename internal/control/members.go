@@ -305,6 +305,7 @@ func orphans(v store.View, p *pager, team gatehouse.ID) (out listed[*gatehouse.K
 			if err != nil {
 				return out, err
 			}
+			owned = owned || isLibraryKey(k)
 			if !owned && len(out.items) == p.size {
 				out.next, err = p.next(after)
 				return out, err

@@ -41,3 +41,16 @@ func TestRedisAnswers(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
+
+func TestAKilledObjectStoreStartsAgain(t *testing.T) {
+	o, err := NewObjectStore(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := o.Start(); err != nil {
+			t.Fatal(err)
+		}
+		o.Kill()
+	}
+}

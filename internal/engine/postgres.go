@@ -3,7 +3,6 @@ package engine
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"os/user"
@@ -170,16 +169,17 @@ var shared = sync.OnceValues(func() (*Postgres, error) {
 func removeAtExit(dir string) error {
 	cmd := exec.Command("sh", "-c", `cat; for i in 1 2 3 4 5; do sleep 1; rm -rf "$0" && exit; done`, dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	var err error
-	if lifeline, err = cmd.StdinPipe(); err != nil {
+	lifeline, err := cmd.StdinPipe()
+	if err != nil {
 		return err
 	}
+	lifelines.Store(lifeline, dir)
 	return cmd.Start()
 }
 
-// lifeline is kept for as long as the process is there: the collector closes a
+// lifelines are kept for as long as the process is there: the collector closes a
 // pipe that nobody holds.
-var lifeline io.Closer
+var lifelines sync.Map
 
 var databases struct {
 	sync.Mutex

@@ -38,6 +38,9 @@ func (c *call) admit() (*admitted, *refusal) {
 	if c.style == llm.StyleXAI && c.g.c.OpenAIErrors {
 		c.style = llm.StyleOpenAI
 	}
+	if route.Public && match == llm.Found {
+		return c.admitLink()
+	}
 	if no := c.authenticate(); no != nil {
 		return nil, no
 	}
@@ -153,6 +156,9 @@ func (c *call) judge() (*admitted, *refusal) {
 	team, _ := c.key.Team()
 	a := &c.admitted
 	*a = admitted{catalogue: c.key.Catalogue(), team: team, legs: a.room[:0]}
+	if c.route.Op == llm.Library {
+		return a, c.judgeLibrary()
+	}
 	if no := c.readBody(); no != nil {
 		return nil, no
 	}
@@ -160,6 +166,7 @@ func (c *call) judge() (*admitted, *refusal) {
 		// The first would be judged, and all are forwarded.
 		return nil, refuse(llm.MediaType, "Content-Type: send one.")
 	}
+	c.route.Inlines = c.route.Inlines && c.g.c.Library != nil
 	scan, err := llm.Scan(&c.route, c.r.Header.Get("Content-Type"), c.body)
 	if err != nil {
 		return nil, refusalOf(err)
@@ -171,6 +178,9 @@ func (c *call) judge() (*admitted, *refusal) {
 		no = c.judgeModel(a)
 	case llm.Get, llm.Delete, llm.Cancel, llm.InputItems:
 		no = c.judgeObject(a)
+	}
+	if no == nil && c.scan.Files > 0 {
+		no = c.inlineFiles()
 	}
 	return a, no
 }

@@ -34,7 +34,9 @@ type Config struct {
 	Purse *purse.Purse
 	// Lookup finds an id that the journal does not remember: the store's copy.
 	// NotFound is no; any other error is 503, cannot tell. Nil finds none.
-	Lookup    func(ctx context.Context, id string) (meter.Object, error)
+	Lookup func(ctx context.Context, id string) (meter.Object, error)
+	// Library has files and documents; nil: they are not offered.
+	Library   Library
 	Tokenizer *llm.Tokenizer        // for estimates and /v1/tokenize-text; nil makes one
 	Registry  prometheus.Registerer // nil registers nothing
 	Now       func() time.Time
@@ -71,7 +73,9 @@ type Gateway struct {
 	spares   retryBudget
 	used     used
 	metrics  *metrics
-	bodies   atomic.Int64 // bytes of request bodies in flight
+	bodies   atomic.Int64        // bytes of request bodies in flight
+	readers  crowd[netip.Prefix] // of public links
+	inliners crowd[gatehouse.ID] // keys whose requests name files
 	pools    pools
 	leavers  leavers
 	date     clock
@@ -104,6 +108,7 @@ func New(c Config) (*Gateway, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	g := &Gateway{c: c, epoch: c.Limits.Epoch(), links: newLinks(), stop: stop, finished: make(chan struct{}), metrics: m}
 	g.pages = sync.OnceValue(func() *openapi.Pages { return document(c.OpenAIErrors).Pages() })
+	g.readers, g.inliners = newCrowd[netip.Prefix](linkCrowd, linksAtOnce), newCrowd[gatehouse.ID](inlineCrowd, inlinesAtOnce)
 	g.pools.init()
 	g.leavers.init()
 	go g.sweep(ctx)

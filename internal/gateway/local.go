@@ -25,6 +25,8 @@ func (c *call) answerLocally(a *admitted) *refusal {
 		return c.reply(c.describeMe(a.team))
 	case llm.Tokenize:
 		return c.tokenize()
+	case llm.Library:
+		return c.askLibrary()
 	}
 	return refuse(llm.Missing, "There is no such route here.")
 }

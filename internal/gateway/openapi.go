@@ -34,6 +34,7 @@ func document(openAIErrors bool) *openapi.Document {
 	doc.Tags = []openapi.Tag{
 		{Name: "Inference", Description: "Forwarded to an upstream."},
 		{Name: "Gateway", Description: "Answered by the gateway itself."},
+		{Name: "Library", Description: "Files and documents that the team keeps here."},
 	}
 	llm.Routes(func(method string, r llm.Route) {
 		if r.Style == llm.StyleXAI && openAIErrors {
@@ -61,6 +62,9 @@ func operation(doc *openapi.Document, method string, r llm.Route) *openapi.Opera
 			p.Description = "Name or alias of a model; may hold slashes, escaped or not."
 		}
 		out.Parameters = append(out.Parameters, p)
+	}
+	if r.Op == llm.Library {
+		libraryOperation(doc, out, method, r)
 	}
 	for status, faults := range byStatus(r.Style) {
 		out.Responses[strconv.Itoa(status)] = openapi.ResponseRef(failure(doc, r, status, faults))

@@ -56,7 +56,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	llm.Routes(func(method string, r llm.Route) {
 		op := doc.Paths.Value(r.Path).GetOperation(method)
 		for _, credential := range []string{"", "nonsense", key} {
-			got := w.send(method, credential, strings.ReplaceAll(r.Path, "{id}", "none"), strings.NewReader("{}"), "Content-Type", "text/plain")
+			got := w.send(method, credential, strings.NewReplacer("{id}", "none", "{token}", "none").Replace(r.Path), strings.NewReader("{}"), "Content-Type", "text/plain")
 			answer := op.Responses.Value(strconv.Itoa(got.status))
 			kind, _, _ := strings.Cut(got.header.Get("Content-Type"), ";")
 			if answer == nil || answer.Value.Content[kind] == nil {

@@ -41,7 +41,7 @@ func (c *call) settle() {
 // count finds what is to be billed.
 func (c *call) count() (raw, tier string) {
 	c.finishOutcome()
-	if !c.route.Metered || !c.reached {
+	if !c.route.Metered || !c.reached || c.route.Op == llm.Library { // what the library did is counted already
 		return "", ""
 	}
 	if c.tap == nil {

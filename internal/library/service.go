@@ -88,12 +88,55 @@ type sealer interface {
 // Service is the library. It is safe for concurrent use.
 type Service struct {
 	Config
-	wake chan struct{} // a task may be there
+	wake    chan struct{} // a task may be there
+	readers chan struct{} // one element for each extraction that a reader waits for
+	counts  counts        // of what workers did
+	parsing chan struct{} // one element while a worker extracts
 }
 
-// New makes a Service. Run works on what is behind the answers.
+// New makes a Service and empties its spool. Run works on what is behind the
+// answers.
 func New(c Config) (*Service, error) {
-	return &Service{Config: c, wake: make(chan struct{}, 1)}, nil
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	setDefault(&c.Brand, gatehouse.DefaultBrand)
+	setDefault(&c.Workers, 2)
+	setDefault(&c.Bounds.FileSize, gatehouse.MaxFileSize)
+	setDefault(&c.Bounds.Files, gatehouse.MaxTeamFiles)
+	setDefault(&c.Bounds.Bytes, gatehouse.MaxTeamFileBytes)
+	setDefault(&c.Bounds.Collections, gatehouse.MaxCollections)
+	if err := emptySpool(c.Spool); err != nil {
+		return nil, err
+	}
+	return &Service{Config: c, wake: make(chan struct{}, 1), readers: make(chan struct{}, maxReaders), parsing: make(chan struct{}, 1)}, nil
+}
+
+// check names the first thing that is missing or makes no sense: a Service
+// that lacks a part would fail in the middle of somebody's request.
+func (c *Config) check() error {
+	for what, missing := range map[string]bool{
+		"Store": c.Store == nil, "Blobs": c.Blobs == nil, "Index": c.Index == nil, "Extract": c.Extract == nil, "Sealer": c.Sealer == nil,
+		"Spool": c.Spool == "", "Node": c.Node == "", "Now": c.Now == nil, "Logger": c.Logger == nil,
+	} {
+		if missing {
+			return gatehouse.Errorf(gatehouse.InvalidArgument, "library: %s is missing", what)
+		}
+	}
+	switch b := c.Bounds; {
+	case b.FileSize < 0 || b.Files < 0 || b.Bytes < 0 || b.Collections < 0 || c.Workers < 0:
+		return gatehouse.Errorf(gatehouse.InvalidArgument, "library: a bound is negative")
+	case c.Embed == nil && (c.Model != "" || c.DescribeModel != ""):
+		return gatehouse.Errorf(gatehouse.InvalidArgument, "library: a model is named, and there is no gateway to call it through")
+	}
+	return nil
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
 }
 
 // Asker is an API key that comes through a gateway, as the gateway asserts.

@@ -36,6 +36,7 @@ type Body struct {
 	Background    bool
 	Deferred      bool // xAI's deferred chat completion
 	ItemReference bool // `input` refers to an item stored upstream
+	Files         int  // how often the body names a file of the library: Inline it
 
 	prompts  int64 // of completions, when there are several
 	bestOf   int64 // of completions
@@ -106,7 +107,7 @@ func unsupported(r *Route) error {
 // scanJSON admits a JSON body. The loop stands here and not in a callback so
 // that it allocates nothing beyond the strings of the result.
 func scanJSON(r *Route, body []byte) (Body, error) {
-	s := scanner{b: body, strict: true, watch: true, toolInput: r.Family == gatehouse.FamilyMessages}
+	s := scanner{b: body, strict: true, watch: true, toolInput: r.Family == gatehouse.FamilyMessages, inlines: r.Inlines}
 	b := Body{N: 1, Store: true, takesAsk: r.Family == gatehouse.FamilyChat || r.Family == gatehouse.FamilySample}
 	var names roster
 	if !s.open() {
@@ -136,7 +137,7 @@ func scanJSON(r *Route, body []byte) (Body, error) {
 			return Body{}, s.flaw()
 		}
 	}
-	b.end, b.Text, b.blobs = s.i-1, s.text, s.blobs
+	b.end, b.Text, b.blobs, b.Files = s.i-1, s.text, s.blobs, s.files
 	if r.Family == gatehouse.FamilyEmbeddings || r.Family == gatehouse.FamilySample {
 		b.tokens = s.numbers
 	}

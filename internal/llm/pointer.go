@@ -9,8 +9,9 @@ import (
 // A pointer is a member that names something a provider stores: a file, a
 // vector store, a container. All teams share the provider's credential, and no
 // route here hands such things out, so nobody could say whose they are: a body
-// that names one is refused, wherever it stands. Responses and conversations
-// are the exception, since their owner is recorded.
+// that names one is refused, wherever it stands. The exceptions are responses and
+// conversations, whose owner is recorded, and files of the team's own library,
+// which Inline puts in the place of their ids.
 type pointer uint8
 
 const (
@@ -104,6 +105,8 @@ func (s *scanner) owned(name []byte) bool {
 		return true
 	}
 	switch c := s.space(); {
+	case c == '"' && s.inlines && string(name) == fileMember && s.libraryFile():
+		s.files++
 	case c == '"' && kind != pointerAudio:
 		return s.point(name)
 	case c == '[' && kind == pointerIDs:

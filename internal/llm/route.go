@@ -25,6 +25,7 @@ const (
 	GetModel              // GET of one model; Route.ObjectID is its name or alias
 	APIKey                // GET /v1/api-key
 	Me                    // GET /v1/me
+	Library               // files and searches: asked of the library, not of an upstream
 )
 
 // Style is the shape of an error body.
@@ -52,6 +53,8 @@ type Route struct {
 	Multipart bool                // takes multipart/form-data
 	JSON      bool                // takes application/json
 	Local     bool                // answered here
+	Public    bool                // needs no credential: the path holds its own
+	Inlines   bool                // the body may name files of the library, which are put in their place
 	Allow     string              // the methods of the path, for a 405
 }
 
@@ -89,6 +92,8 @@ func Classify(method, path string) (Route, Match) {
 	case r.Op == Get && method == http.MethodDelete:
 		r.Op = Delete
 	case r.Op == Get && method == http.MethodGet:
+	case r.Op == Library:
+		return r.of(method)
 	case method != r.Allow:
 		return r, WrongMethod
 	}
@@ -143,6 +148,7 @@ func fixed(rest string) (r Route, ok bool) {
 	default:
 		return media(rest)
 	}
+	r.Inlines = r.Endpoint == gatehouse.EndpointChat
 	return r, true
 }
 
@@ -170,6 +176,9 @@ func media(rest string) (r Route, ok bool) {
 	case "me":
 		r = local(Me, "")
 	default:
+		if r, ok = library(rest); ok {
+			return r, ok
+		}
 		r = local(ListModels, gatehouse.EndpointModels)
 		r.ModelType, ok = modelList(rest)
 		return r, ok
@@ -198,8 +207,11 @@ func named(rest string) (Route, bool) {
 	if !ok {
 		return Route{}, false
 	}
-	if head == "responses" {
+	switch head {
+	case "responses":
 		return response(id)
+	case "files":
+		return file(id)
 	}
 	return model(head, id)
 }

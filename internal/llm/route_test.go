@@ -38,6 +38,16 @@ func TestEveryRouteOfTheContractIsKnown(t *testing.T) {
 		{"GET /v1/image-generation-models", "models", "", "", ListModels, false, true},
 		{"GET /v1/api-key", "", "", "", APIKey, false, true},
 		{"GET /v1/me", "", "", "", Me, false, true},
+		{"POST /v1/files", "files", "", "", Library, true, true},
+		{"GET /v1/files", "files", "", "", Library, false, true},
+		{"GET /v1/files/file_1", "files", "", "", Library, false, true},
+		{"PUT /v1/files/file_1", "files", "", "", Library, false, true},
+		{"DELETE /v1/files/file_1", "files", "", "", Library, false, true},
+		{"GET /v1/files/file_1/content", "files", "", "", Library, true, true},
+		{"POST /v1/files/file_1/public-url", "files", "", "", Library, false, true},
+		{"POST /v1/files/file_1/public-url/revoke", "files", "", "", Library, false, true},
+		{"GET /v1/files/public/gthl_1", "", "", "", Library, false, true},
+		{"POST /v1/documents/search", "documents", "", "", Library, true, true},
 	} {
 		method, path := cutLine(c.line)
 		r, m := Classify(method, path)
@@ -69,7 +79,8 @@ func TestPathsThatCouldMeanTwoThingsAreNoRoute(t *testing.T) {
 		"/v1/chat/../chat/completions", "/v1/chat%2Fcompletions", "/v1/chat/completion%73", "/V1/chat/completions", "/v1/Chat/completions",
 		"/v1/responses/", "/v1/responses/..", "/v1/responses/a/b", "/v1/responses/a/cancel/", "/v1/responses/a%2fcancel",
 		"/v1/responses/%2e%2e", "/v1/responses/a/../b", "/v1/responses/a;b", "/v1/models/", "/v1/models/%zz", "/v1/models/a%00b",
-		"/v1/files", "/v1/unknown", "/v1/messages/batches", "/v2/models", "/v1/me/x", "/v1/tokenize-text/x",
+		"/v1/files/", "/v1/files:initialize", "/v1/files/file_1:uploadChunks", "/v1/files/a/content/", "/v1/files/a%2fcontent", "/v1/files/public/", "/v1/files/public/a/b",
+		"/v1/files/a/other", "/v1/documents", "/v1/documents/search/", "/v1/unknown", "/v1/messages/batches", "/v2/models", "/v1/me/x", "/v1/tokenize-text/x",
 	} {
 		if r, m := Classify("POST", path); m != NoRoute {
 			t.Errorf("%s: %v %+v", path, m, r)
@@ -77,6 +88,23 @@ func TestPathsThatCouldMeanTwoThingsAreNoRoute(t *testing.T) {
 	}
 	if r, _ := Classify("POST", "/v1/messages/batches"); r.Style != StyleAnthropic {
 		t.Error("Anthropic's SDKs must be able to read a 404 below their route")
+	}
+}
+
+// Only an upload takes a form, and only a public link passes without a key.
+func TestRoutesOfFilesTakeWhatTheyMust(t *testing.T) {
+	Routes(func(method string, r Route) {
+		if upload := method == "POST" && r.Path == "/v1/files"; r.Op == Library && r.Multipart != upload {
+			t.Errorf("%s %+v", method, r)
+		}
+		if r.Public != (r.Path == "/v1/files/public/{token}") || r.Inlines && r.Endpoint != gatehouse.EndpointChat {
+			t.Errorf("%s %+v", method, r)
+		}
+	})
+	for _, line := range []string{"DELETE /v1/files/public/x", "PUT /v1/files", "GET /v1/documents/search", "HEAD /v1/files/a/content"} {
+		if r, m := Classify(cutLine(line)); m != WrongMethod {
+			t.Errorf("%s: %v %+v", line, m, r)
+		}
 	}
 }
 

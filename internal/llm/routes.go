@@ -10,6 +10,7 @@ var paths = []string{
 	"tokenize-text", "api-key", "me",
 	"models", "models/id", "language-models", "language-models/id", "embedding-models", "embedding-models/id",
 	"image-generation-models", "image-generation-models/id",
+	"files", "files/id", "files/id/content", "files/id/public-url", "files/id/public-url/revoke", "files/public/id", "documents/search",
 }
 
 // Routes calls f with every method and route that Classify finds.

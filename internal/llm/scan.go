@@ -23,6 +23,8 @@ type scanner struct {
 	strict    bool   // strings must be UTF-8
 	watch     bool   // refuse pointers
 	toolInput bool   // `input` is what a tool was given
+	inlines   bool   // ids of the library's files may stand as file_id
+	files     int    // how many of them do
 	holds     bool   // the object that comes next is a container's or an audio's
 	pointed   string // the pointer that ended the scan
 }

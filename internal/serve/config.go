@@ -60,6 +60,7 @@ type Config struct {
 	OIDC               OIDCConfig       `koanf:"oidc"`
 	Payments           PaymentsConfig   `koanf:"payments"`
 	Alerts             AlertsConfig     `koanf:"alerts"`
+	Library            LibraryConfig    `koanf:"library"`
 	Upstreams          []UpstreamConfig `koanf:"upstreams"`
 	Models             []ModelConfig    `koanf:"models"`
 	Aliases            []AliasConfig    `koanf:"aliases"`
@@ -186,6 +187,9 @@ func Defaults() Config {
 		Mail:       MailConfig{Security: mail.StartTLS},
 		OIDC:       OIDCConfig{GroupsClaim: "groups", Lifetime: control.DefaultSignIn, CheckEvery: signInEvery},
 		Payments:   PaymentsConfig{Processor: "manual"},
+		Library: LibraryConfig{
+			Workers: 2, MaxFile: gatehouse.MaxFileSize, MaxFiles: gatehouse.MaxTeamFiles, MaxBytes: gatehouse.MaxTeamFileBytes,
+		},
 	}
 }
 
@@ -223,7 +227,8 @@ func (c *Config) readSecrets() error {
 	for _, s := range []struct {
 		name, file string
 		into       *string
-	}{{"database", c.DatabaseFile, &c.Database}, {"database_listen", c.DatabaseListenFile, &c.DatabaseListen}, {"authority", c.AuthorityFile, &c.Authority}, {"join_token", c.JoinTokenFile, &c.JoinToken}} {
+	}{{"database", c.DatabaseFile, &c.Database}, {"database_listen", c.DatabaseListenFile, &c.DatabaseListen}, {"authority", c.AuthorityFile, &c.Authority}, {"join_token", c.JoinTokenFile, &c.JoinToken},
+		{"library.index", c.Library.IndexFile, &c.Library.Index}} {
 		if s.file == "" {
 			continue
 		}
@@ -335,6 +340,9 @@ func (c *Config) Check() error {
 	}
 	if c.PublicURL != "" && !strings.HasPrefix(c.PublicURL, "https://") && !loopbackURL(c.PublicURL) {
 		bad("public_url: must be an https URL")
+	}
+	if err := c.Library.check(c.Insecure); err != nil {
+		problems = append(problems, err)
 	}
 	if _, err := c.company(time.Now); err != nil {
 		problems = append(problems, err)

@@ -32,6 +32,9 @@ func (p *program) controlPlane(ctx context.Context, registry prometheus.Register
 	if p.node, err = gatewayID(p.cfg.Data); err != nil {
 		return nil, err
 	}
+	if err := p.openLibrary(ctx, registry); err != nil {
+		return nil, err
+	}
 	p.loop("checkpoints", p.checkpoints)
 	p.job("trimming", trimEvery, func(ctx context.Context) error {
 		return p.store.Work(ctx, func(w store.Work) error { return w.Trim(p.now().Add(-changeAge)) })
@@ -65,6 +68,9 @@ func (p *program) controlPlane(ctx context.Context, registry prometheus.Register
 	up := &uplink{
 		limits: limits, bank: p.service, alone: alone, gateway: p.node, feed: source, sink: ingest, lookup: p.object, touch: p.touch, verify: p.verifyBatch,
 		cluster: p.cfg.Cluster, brand: p.cfg.Brand,
+	}
+	if p.cfg.Role == RoleAll {
+		up.library = p.ownLibrary()
 	}
 	return up, nil
 }
@@ -168,7 +174,7 @@ func (p *program) turn(ctx context.Context, name string, length time.Duration) (
 
 func (p *program) managementPlane() http.Handler {
 	return api.New(api.BackendFunc(func(c *gatehouse.Call) api.Caller { return p.service.As(c) }),
-		api.Options{Brand: p.cfg.Brand, Logger: p.log, Now: p.now, Rate: float64(p.cfg.Management.Rate)}, xai.Face(), admin.Face(), v1.Face())
+		api.Options{Brand: p.cfg.Brand, Logger: p.log, Now: p.now, Rate: float64(p.cfg.Management.Rate)}, xai.Face(), xai.CollectionsFace(), admin.Face(), v1.Face())
 }
 
 // object finds who owns an id that an upstream handed out, once the journal no

@@ -33,6 +33,7 @@ type uplink struct {
 
 	limits  limit.Authority // who shares limits out
 	bank    purse.Bank      // who grants money
+	library gateway.Library // files and documents
 	alone   bool            // and nobody else serves yet
 	gateway gatehouse.ID    // who this gateway is
 	cluster string
@@ -78,7 +79,7 @@ func (p *program) dataPlane(up *uplink, registry prometheus.Registerer) (*gatewa
 		return nil, err
 	}
 	gw, err := gateway.New(gateway.Config{
-		ID: up.gateway, Replica: replica, Limits: limits, Journal: journal, Purse: money, Lookup: up.lookup, Registry: registry, Now: p.now, Logger: p.log,
+		ID: up.gateway, Replica: replica, Limits: limits, Journal: journal, Purse: money, Library: up.library, Lookup: up.lookup, Registry: registry, Now: p.now, Logger: p.log,
 		OnSettled: settledBy(p.observer),
 		Brand:     up.brand, Cluster: up.cluster, OpenAIErrors: p.cfg.Gateway.Errors == "openai",
 		MaxBody: p.cfg.Gateway.MaxBody, MaxBodies: p.cfg.Gateway.MaxBodies, TrustedProxies: proxies,

@@ -51,7 +51,7 @@ func (p *program) join(ctx context.Context) (*uplink, error) {
 		limits = client
 	}
 	return &uplink{
-		limits: limits, bank: client, feed: client, sink: client, lookup: client.Object, touch: client.Touch, verify: who.VerifyBatch, verifiers: who.SetVerifiers,
+		limits: limits, bank: client, library: client, feed: client, sink: client, lookup: client.Object, touch: client.Touch, verify: who.VerifyBatch, verifiers: who.SetVerifiers,
 		unseal: who.Unseal, gateway: who.Gateway, cluster: who.Cluster, brand: who.Brand,
 	}, nil
 }
@@ -153,12 +153,16 @@ func (p *program) withFleet(up *uplink, api http.Handler) http.Handler {
 		Members: joiner{p.service, p, up}, Feed: up.feed, Usage: up.sink, Object: up.lookup, Touch: up.touch, Limits: up.limits, Bank: p.service,
 		Verifiers: p.keys.Accepted, Sign: p.keys.SignBatch, Brand: p.cfg.Brand, Log: p.log, Stopping: p.stopping,
 	})
+	files := http.StripPrefix(libraryPrefix, p.libraryFace())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, fleet.Prefix) {
+		switch {
+		case strings.HasPrefix(r.URL.Path, fleet.Prefix):
 			gateways.ServeHTTP(w, r)
-			return
+		case strings.HasPrefix(r.URL.Path, libraryPrefix+"/"):
+			files.ServeHTTP(w, r)
+		default:
+			api.ServeHTTP(w, r)
 		}
-		api.ServeHTTP(w, r)
 	})
 }
 

@@ -17,6 +17,7 @@ import (
 	"gatehouse/internal/durable"
 
 	"gatehouse"
+	indexpostgres "gatehouse/internal/library/index/postgres"
 	"gatehouse/internal/secret"
 	"gatehouse/internal/store"
 	"gatehouse/internal/store/postgres"
@@ -256,5 +257,12 @@ func bare(dsn string) string {
 // requests run under. It is run as a role that may do that, which no serving
 // process is.
 func Prepare(ctx context.Context, adminDSN, requestRole string) error {
-	return postgres.Migrate(ctx, adminDSN, requestRole)
+	role, err := postgres.RoleName(requestRole)
+	if err != nil {
+		return err
+	}
+	if err := postgres.Migrate(ctx, adminDSN, requestRole); err != nil {
+		return err
+	}
+	return indexpostgres.Migrate(ctx, adminDSN, role)
 }

@@ -17,6 +17,7 @@ import (
 	"gatehouse/internal/feed"
 	"gatehouse/internal/gateway"
 	"gatehouse/internal/gateway/rpc"
+	"gatehouse/internal/library"
 	"gatehouse/internal/limit"
 	"gatehouse/internal/meter"
 	"gatehouse/internal/observe"
@@ -101,10 +102,13 @@ type program struct {
 	*house
 	proc    Process
 	addrs   Addrs
-	limits  *limit.Limiter // of the gateway; nil in role control
-	share   sync.Once      // ends its being alone
-	journal *meter.Journal // of the gateway; nil in role control
-	node    gatehouse.ID   // who this process is among those that share the work
+	limits  *limit.Limiter   // of the gateway; nil in role control
+	share   sync.Once        // ends its being alone
+	journal *meter.Journal   // of the gateway; nil in role control
+	node    gatehouse.ID     // who this process is among those that share the work
+	library *library.Service // nil in role gateway
+	own     http.Handler     // this process's gateway, for the library's calls; nil in role control
+	ownKey  [32]byte         // what it signs assertions by, in role all
 	failed  chan error
 	// observer tells collectors; nil when there are none.
 	observer *observe.Telemetry
@@ -178,6 +182,10 @@ func (p *program) start(ctx context.Context) error {
 		if gw, err = p.dataPlane(up, registry); err != nil {
 			return err
 		}
+		p.own = gw
+	}
+	if p.library != nil {
+		p.serveLibrary()
 	}
 	if err := p.open("metrics", p.cfg.Metrics.Listen, p.probes(gw, registry), false, &p.addrs.Metrics); err != nil {
 		return err

@@ -2,13 +2,16 @@ package simulate
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
+	"hash/fnv"
 	"io"
 	"mime"
 	"mime/multipart"
 	"net/http"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // plain is a request of a route that never streams.
@@ -82,14 +85,33 @@ func embeddings(p *plain) any {
 		inputs = []any{p.body["input"]}
 	}
 	out := make([]any, len(inputs))
-	for i := range inputs {
-		var vector any = []float64{0.5, -0.25, 0.125}
+	for i, in := range inputs {
+		text, _ := in.(string)
+		var vector any = Vector(text)
 		if p.body["encoding_format"] == "base64" {
-			vector = base64.StdEncoding.EncodeToString([]byte{0, 0, 0, 63, 0, 0, 128, 190, 0, 0, 0, 62})
+			raw, _ := binary.Append(nil, binary.LittleEndian, Vector(text)) // of floats: cannot fail
+			vector = base64.StdEncoding.EncodeToString(raw)
 		}
 		out[i] = obj{"object": "embedding", "index": i, "embedding": vector}
 	}
 	return obj{"object": "list", "model": p.e.Model, "data": out, "usage": obj{"prompt_tokens": p.e.Prompt, "total_tokens": p.e.Prompt}}
+}
+
+// dimensions is the length of a [Vector].
+const dimensions = 64
+
+// Vector is how the simulated provider embeds a text: each of its words, in any
+// case, is one step in a direction of its own, so that texts are near which share
+// words.
+func Vector(text string) []float32 {
+	out := make([]float32, dimensions)
+	out[0] = 0.5 // no text is nowhere
+	for _, w := range strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+		h := fnv.New32a()
+		h.Write([]byte(w))
+		out[h.Sum32()%dimensions]++
+	}
+	return out
 }
 
 func moderations(p *plain) any {

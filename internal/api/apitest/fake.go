@@ -47,6 +47,7 @@ func New() (api.Backend, map[string]string) {
 		"inference": gatehouse.MintToken(gatehouse.DefaultBrand, gatehouse.Inference, gatehouse.NewID()).Reveal(),
 		"team":      Team.String(), "key": KeyID.String(), "user": User.String(), "other": gatehouse.NewID().String(),
 		"prepaid": Prepaid.String(), "postpaid": Postpaid.String(),
+		"collection": "collection_" + Collection.String(), "document": "file_" + Document.String(), "failed": "file_" + Failed.String(),
 	}
 	return api.BackendFunc(func(c *gatehouse.Call) api.Caller {
 		bound := *f

@@ -1,5 +1,5 @@
-// Package xai is the dialect of xAI's Management API: /auth, /audit and
-// /v1/billing/teams. Every method decodes, calls one contract and encodes;
+// Package xai is the dialect of xAI's Management API: /auth, /audit,
+// /v1/billing/teams and /v1/collections. Every method decodes, calls one contract and encodes;
 // what may be done and what is valid is decided behind the contract.
 package xai
 
@@ -17,10 +17,12 @@ import (
 	"gatehouse/internal/api"
 )
 
-// Handler serves this face alone.
-func Handler(b api.Backend, o api.Options) http.Handler { return api.New(b, o, Face()) }
+// Handler serves this dialect alone.
+func Handler(b api.Backend, o api.Options) http.Handler {
+	return api.New(b, o, Face(), CollectionsFace())
+}
 
-// Face is this dialect for api.New.
+// Face is what of this dialect is in camelCase, for api.New.
 func Face() api.Face {
 	return api.Face{
 		Name:  "xAI",
@@ -30,7 +32,7 @@ func Face() api.Face {
 			auditlog.File_audit_audit_proto.Services().ByName("AuditLog"),
 			billing.File_prod_mc_billing_billing_proto.Services().ByName("UISvc"),
 		},
-		Register: register, Under: []string{"/v1/billing/teams/", "/v1/collections"},
+		Register: register, Under: []string{"/v1/billing/teams/"},
 		GRPC: func(s grpc.ServiceRegistrar) { billing.RegisterUISvcServer(s, bills{}) },
 		// xAI writes acls in requests and aclStrings in answers, and scripts
 		// send back what they were given (wire.md §10.1, 2).

@@ -25,16 +25,28 @@ type method struct {
 	message func() proto.Message
 	verb    string
 	path    string
-	// tail goes behind path, for a route whose path names an object. The message
-	// is then read before the credential is judged, so it must be small.
-	tail func(in proto.Message) (string, error)
+	// where completes path, for a route whose address says what is meant. The
+	// message is then read before the credential is judged, so it must be small.
+	where func(in proto.Message) (where, error)
 	// body is the request's JSON; nil for a route without one.
 	body func(in proto.Message) ([]byte, error)
+	// form is set for a method whose client streams: its messages become the form
+	// that is the request's body, as the gateway reads it.
+	form bool
 	// whole makes the answer of a route's whole body.
 	whole func(in proto.Message, body []byte) (proto.Message, error)
 	// frame makes what reads the data of a stream's frames, for a method whose
 	// answer is a stream. It returns nil for a frame that says nothing.
 	frame func() func(data []byte) (proto.Message, error)
+	// piece makes a message of the next bytes of an answer that are bytes, for a
+	// method whose answer is a stream of them.
+	piece func(data []byte) proto.Message
+}
+
+// where is what a message adds to its route's path.
+type where struct {
+	names []string // behind the path, each a segment of it
+	query url.Values
 }
 
 // The bytes that are let in of a message: prefixes, and room for the end to be
@@ -54,12 +66,14 @@ type call struct {
 	in      proto.Message
 	text    io.Reader // what Read gives; nil until the message was read
 	took    bool      // the message was read, if only to find a mistake
+	upload  *upload   // of a client that streams
 	mistake error     // of the message: the client's
 	blamed  bool      // the gateway was told of it instead of a body
 
 	header http.Header
 	status int
-	body   []byte
+	body   []byte // a whole answer, or what of a piece has come
+	wrote  int64  // bytes of an answer in pieces
 	frames frames
 	next   func(data []byte) (proto.Message, error)
 	failed error // why no message can follow
@@ -107,17 +121,19 @@ func (s *Server) through(c *call, r *http.Request) (aborted bool) {
 
 // request is the call as the gateway serves it.
 func (c *call) request() *http.Request {
-	u := &url.URL{Path: c.m.path}
-	if c.m.tail != nil {
+	r := &http.Request{
+		Method: c.m.verb, URL: &url.URL{Path: c.m.path}, Proto: "HTTP/2.0", ProtoMajor: 2, Header: inward(c.r.Header), Host: c.r.Host,
+		Body: io.NopCloser(c), ContentLength: -1, RemoteAddr: c.r.RemoteAddr,
+	}
+	if c.m.where != nil {
 		_ = c.SetReadDeadline(time.Now().Add(smallTime)) // the kernel's clock
-		if name, ok := c.tail(); ok {
-			u.Path, u.RawPath = u.Path+"/"+name, u.Path+"/"+url.PathEscape(name)
-		}
+		c.address(r.URL)
 		_ = c.SetReadDeadline(time.Time{})
 	}
-	r := &http.Request{
-		Method: c.m.verb, URL: u, Proto: "HTTP/2.0", ProtoMajor: 2, Header: inward(c.r.Header), Host: c.r.Host,
-		Body: io.NopCloser(c), ContentLength: -1, RemoteAddr: c.r.RemoteAddr,
+	if c.m.form {
+		c.upload = newUpload(c)
+		r.Body = io.NopCloser(c.upload)
+		r.Header["Content-Type"] = []string{c.upload.contentType()}
 	}
 	return r.WithContext(c.ss.Context())
 }
@@ -138,16 +154,22 @@ func inward(from http.Header) http.Header {
 	return h
 }
 
-// tail reads a message that the path depends on. One that is wrong leaves the
-// path as it is: the gateway judges the credential, and then learns of the
-// mistake.
-func (c *call) tail() (string, bool) {
+// address reads a message that the address depends on. One that is wrong leaves
+// the path as it is: the gateway judges the credential, and then the client
+// learns of the mistake.
+func (c *call) address(u *url.URL) {
 	if c.mistake = c.take(grantSmall); c.mistake != nil {
-		return "", false
+		return
 	}
-	name, err := c.m.tail(c.in)
-	c.mistake = err
-	return name, err == nil
+	at, err := c.m.where(c.in)
+	if c.mistake = err; err != nil {
+		return
+	}
+	u.RawPath = u.Path
+	for _, name := range at.names {
+		u.Path, u.RawPath = u.Path+"/"+name, u.RawPath+"/"+url.PathEscape(name)
+	}
+	u.RawQuery = at.query.Encode()
 }
 
 // Read is the body that the gateway reads. It takes the message first.

@@ -8,7 +8,8 @@
 // authorised, limited, forwarded, metered and logged there and nowhere else. The
 // message is read when the gateway reads the body, after it has judged the
 // credential; what the gateway writes, whole or frame by frame, becomes messages
-// again. A client that leaves does so on the request's context.
+// again. A client that leaves does so on the request's context. One that streams
+// is read message by message, as the gateway reads the form that they become.
 //
 // # Nothing is dropped
 //

@@ -67,7 +67,10 @@ type tap struct {
 	more   sync.Cond
 	left   int
 	last   bool  // nothing is granted after left
+	head   int   // bytes that are missing of a message's prefix; see next
+	size   int   // of the message, as far as its prefix is there
 	taken  int64 // part of held
+	above  bool  // held was too much, once
 	closed bool
 }
 
@@ -86,6 +89,32 @@ func (t *tap) grant(n int, last bool) {
 	t.more.Broadcast()
 }
 
+// prefix is what stands before each message: whether it is compressed, and its
+// size in four bytes.
+const prefix = 5
+
+// next lets one more message through, and nothing of the one behind it: how fast
+// a client may stream is how fast its messages are taken.
+func (t *tap) next() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.left, t.head, t.size = prefix, prefix, 0
+	t.more.Broadcast()
+}
+
+// measure reads a prefix as it passes, and grants what it announces. A message
+// that is too large is refused by the library for its prefix alone.
+func (t *tap) measure(p []byte) {
+	for _, b := range p[:min(len(p), t.head)] {
+		if t.head < prefix {
+			t.size = t.size<<8 | int(b)
+		}
+		if t.head--; t.head == 0 {
+			t.left += min(t.size, maxMessage)
+		}
+	}
+}
+
 // Read implements [io.Reader].
 func (t *tap) Read(p []byte) (int, error) {
 	t.mu.Lock()
@@ -102,11 +131,20 @@ func (t *tap) Read(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.left -= n
+	t.measure(p[:n])
 	t.taken += int64(n)
 	if t.held.Add(int64(n)) > maxHeld {
+		t.above = true
 		return 0, errFull // UNAVAILABLE, as the library has it
 	}
 	return n, err
+}
+
+// full says whether a message was not taken in because too many are in flight.
+func (t *tap) full() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.above
 }
 
 // release says that the message has become the gateway's, or nothing.

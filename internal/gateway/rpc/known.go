@@ -32,6 +32,19 @@ var honoured = map[protoreflect.Name]string{
 	"Function":        "name description strict parameters",
 	"ToolChoice":      "mode function_name",
 	"ResponseFormat":  "format_type schema",
+
+	"UploadFileChunk": "init data", "UploadFileInit": "name expires_after",
+	"ListFilesRequest":           "limit order pagination_token sort_by filter",
+	"RetrieveFileRequest":        "file_id",
+	"DeleteFileRequest":          "file_id",
+	"RetrieveFileContentRequest": "file_id format",
+	"CreatePublicUrlRequest":     "file_id expires_after",
+	"RevokePublicUrlRequest":     "file_id",
+	"SearchRequest":              "query source limit instructions hybrid_retrieval semantic_retrieval keyword_retrieval",
+	"DocumentsSource":            "collection_ids",
+	"HybridRetrieval":            "search_multiplier reciprocal_rank_fusion",
+	"ReciprocalRankFusion":       "k embedding_weight text_weight",
+	"SemanticRetrieval":          "", "KeywordRetrieval": "",
 }
 
 // maxProblems is how many problems of one message are told: they end in a

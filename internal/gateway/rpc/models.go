@@ -46,14 +46,7 @@ func listOf(name, path string, make func([]model) proto.Message) method {
 func oneOf(name, path string, make func(model) proto.Message) method {
 	return method{name: name, verb: http.MethodGet, path: path,
 		message: func() proto.Message { return &xai.GetModelRequest{} },
-		tail: func(in proto.Message) (string, error) {
-			var bad problems
-			name := in.(*xai.GetModelRequest).Name
-			if name == "" {
-				bad.addf("name", "is required")
-			}
-			return name, bad.err()
-		},
+		where:   func(in proto.Message) (where, error) { return segment("name", in.(*xai.GetModelRequest).Name) },
 		whole: func(_ proto.Message, body []byte) (proto.Message, error) {
 			var in model
 			if err := json.Unmarshal(body, &in); err != nil {
@@ -61,6 +54,16 @@ func oneOf(name, path string, make func(model) proto.Message) method {
 			}
 			return make(in), nil
 		}}
+}
+
+// segment is the address of an object by what a field calls it, with what
+// follows its name.
+func segment(field, name string, more ...string) (where, error) {
+	var bad problems
+	if name == "" {
+		bad.addf(field, "is required")
+	}
+	return where{names: append([]string{name}, more...)}, bad.err()
 }
 
 // model is a model as the REST lists describe it.

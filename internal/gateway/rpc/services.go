@@ -14,9 +14,8 @@ type service struct {
 	methods []method
 }
 
-// offered are the services that answer. Files and documents join here once the
-// library serves their routes.
-var offered = []service{auth, models, tokenizer, embedder, chat}
+// offered are the services that answer.
+var offered = []service{auth, models, tokenizer, embedder, chat, files, documents}
 
 // refused are the methods that xAI's SDK may call and that answer UNIMPLEMENTED,
 // with what to do instead. What is neither here nor offered is unknown, and
@@ -31,8 +30,6 @@ var refused = map[string]string{
 	"Video/*":                      "videos are not made here",
 	"BatchMgmt/*":                  "batches are not run here; send the requests one by one",
 	"Sample/*":                     "use POST /v1/completions, or Chat",
-	"Files/*":                      "files are not kept here yet",
-	"Documents/*":                  "documents are not searched here yet",
 }
 
 // desc is what the library knows of a service. Every method is a stream to it:
@@ -41,7 +38,7 @@ func (v service) desc(s *Server) *grpc.ServiceDesc {
 	d := &grpc.ServiceDesc{ServiceName: "xai_api." + v.name, HandlerType: (*any)(nil)}
 	for _, m := range v.methods {
 		d.Streams = append(d.Streams, grpc.StreamDesc{
-			StreamName: m.name, ServerStreams: m.frame != nil,
+			StreamName: m.name, ServerStreams: m.frame != nil || m.piece != nil, ClientStreams: m.form,
 			Handler: func(_ any, ss grpc.ServerStream) error { return s.answer(&m, ss) },
 		})
 	}

@@ -10,6 +10,7 @@ import (
 
 	"gatehouse"
 	"gatehouse/gen/xai"
+	"gatehouse/internal/simulate"
 )
 
 // Every method that the protos know is offered or refused, and only once.
@@ -40,7 +41,10 @@ func TestEveryMethodIsOfferedOrRefused(t *testing.T) {
 // A name that is misspelt in the list would refuse a field that is translated.
 func TestWhatIsHonouredExists(t *testing.T) {
 	for _, in := range []protoreflect.MessageDescriptor{(&emptypb.Empty{}).ProtoReflect().Descriptor(), (&xai.GetModelRequest{}).ProtoReflect().Descriptor(),
-		(&xai.TokenizeTextRequest{}).ProtoReflect().Descriptor(), (&xai.EmbedRequest{}).ProtoReflect().Descriptor(), (&xai.GetCompletionsRequest{}).ProtoReflect().Descriptor()} {
+		(&xai.TokenizeTextRequest{}).ProtoReflect().Descriptor(), (&xai.EmbedRequest{}).ProtoReflect().Descriptor(), (&xai.GetCompletionsRequest{}).ProtoReflect().Descriptor(),
+		(&xai.UploadFileChunk{}).ProtoReflect().Descriptor(), (&xai.ListFilesRequest{}).ProtoReflect().Descriptor(), (&xai.RetrieveFileRequest{}).ProtoReflect().Descriptor(),
+		(&xai.DeleteFileRequest{}).ProtoReflect().Descriptor(), (&xai.RetrieveFileContentRequest{}).ProtoReflect().Descriptor(), (&xai.CreatePublicUrlRequest{}).ProtoReflect().Descriptor(),
+		(&xai.RevokePublicUrlRequest{}).ProtoReflect().Descriptor(), (&xai.SearchRequest{}).ProtoReflect().Descriptor()} {
 		heeds(t, in, map[protoreflect.Name]bool{})
 	}
 }
@@ -134,8 +138,12 @@ func TestEmbeddings(t *testing.T) {
 	in := message(t, &xai.EmbedRequest{}, `{"model":"vector","input":[{"string":"a"},{"string":"b c"}]}`)
 	got, err := client.Embed(key, in)
 	w.must(err)
-	same(t, message(t, &xai.EmbedResponse{}, `{"model":"vector","usage":{"num_text_embeddings":2},"embeddings":[
-		{"embeddings":[{"float_array":[0.5,-0.25,0.125]}]},{"index":1,"embeddings":[{"float_array":[0.5,-0.25,0.125]}]}]}`), got)
+	want := &xai.EmbedResponse{Model: "vector", Usage: &xai.EmbeddingUsage{NumTextEmbeddings: 2}}
+	for i, text := range []string{"a", "b c"} {
+		v := []*xai.FeatureVector{{FloatArray: simulate.Vector(text)}}
+		want.Embeddings = append(want.Embeddings, &xai.Embedding{Index: int32(i), Embeddings: v})
+	}
+	same(t, want, got)
 	in.EncodingFormat = xai.EmbedEncodingFormat_FORMAT_BASE64
 	got, err = client.Embed(key, in)
 	w.must(err)

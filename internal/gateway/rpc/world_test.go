@@ -36,6 +36,7 @@ type world struct {
 	journal *meter.Journal
 	shipper *meter.Shipper
 	sink    ledger
+	library gateway.Library
 	url     string
 	face    *Server
 	conn    *grpc.ClientConn
@@ -132,7 +133,7 @@ func (w *world) listen() *world {
 	w.journal, err = meter.Open(w.t.TempDir(), meter.Options{Gateway: gatehouse.NewID(), SegmentSize: meter.MinSegmentSize})
 	w.must(err)
 	silent := slog.New(slog.DiscardHandler)
-	g, err := gateway.New(gateway.Config{Replica: w.replica, Limits: limit.New(limit.Config{Now: time.Now}), Journal: w.journal, Now: time.Now, Cluster: "local", Logger: silent})
+	g, err := gateway.New(gateway.Config{Replica: w.replica, Limits: limit.New(limit.Config{Now: time.Now}), Journal: w.journal, Now: time.Now, Cluster: "local", Logger: silent, Library: w.library})
 	w.must(err)
 	w.shipper = meter.NewShipper(w.journal, &w.sink, meter.ShipperOptions{Log: silent})
 	w.face = New(g, silent)

@@ -3,6 +3,7 @@ package rpc
 import (
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,6 +42,8 @@ func (c *call) Write(p []byte) (int, error) {
 	case c.isRefused, c.failed != nil: // what it says is known, or nobody can read it
 	case c.streams():
 		c.failed = c.frames.split(p, c.pass)
+	case c.pieces():
+		c.cut(p)
 	case len(c.body)+len(p) > maxMessage:
 		c.failed = status.Errorf(codes.ResourceExhausted, "The answer is larger than %d bytes.", maxMessage)
 	default:
@@ -52,6 +55,40 @@ func (c *call) Write(p []byte) (int, error) {
 // streams says whether what is written are the frames of a stream.
 func (c *call) streams() bool {
 	return c.next != nil && c.status < 300 && strings.HasPrefix(c.header.Get("Content-Type"), "text/event-stream")
+}
+
+// pieceSize is the size of the messages that bytes are sent in. xAI's are at
+// most 5 MB; smaller ones keep less of a slow client here.
+const pieceSize = 1 << 20
+
+// pieces says whether what is written are bytes to be sent as they come.
+func (c *call) pieces() bool { return c.m.piece != nil && c.status < 300 }
+
+// cut sends the bytes that are enough for a message.
+func (c *call) cut(p []byte) {
+	c.wrote += int64(len(p))
+	for len(p) > 0 && c.gone == nil {
+		n := min(len(p), pieceSize-len(c.body))
+		c.body, p = append(c.body, p[:n]...), p[n:]
+		if len(c.body) == pieceSize {
+			c.flush()
+		}
+	}
+}
+
+// flush sends what is left of them. The library has encoded a message when it
+// has taken it.
+func (c *call) flush() {
+	if len(c.body) > 0 && c.gone == nil {
+		c.gone = c.ss.SendMsg(c.m.piece(c.body))
+		c.body = c.body[:0]
+	}
+}
+
+// complete says whether an answer in pieces is all there, as far as that is known.
+func (c *call) complete() bool {
+	n, err := strconv.ParseInt(c.header.Get("Content-Length"), 10, 64)
+	return err != nil || n == c.wrote
 }
 
 // pass sends what the data of one frame says.
@@ -68,11 +105,27 @@ func (c *call) pass(data []byte) error {
 // when they are sent.
 func (c *call) FlushError() error { return nil }
 
+// outweighs says whether a message's mistake is the reason for an answer that
+// was given without it: to a request that says less than was meant.
+func (c *call) outweighs() bool {
+	if c.mistake == nil || !c.isRefused {
+		return c.mistake != nil
+	}
+	switch c.fault {
+	case llm.Missing, llm.Invalid, llm.MethodNotAllowed, llm.MediaType:
+		return true
+	}
+	return false
+}
+
 // end is the status of a call, after the last of its messages. The first reason
 // that is known for certain counts.
 func (c *call) end(aborted bool) error {
+	if c.upload != nil {
+		c.upload.close()
+	}
 	switch {
-	case c.blamed:
+	case c.blamed, c.outweighs():
 		return statusOf(c.mistake)
 	case c.isRefused:
 		return refusalStatus(c.fault, c.message, c.after)
@@ -80,12 +133,15 @@ func (c *call) end(aborted bool) error {
 		return statusOf(c.failed)
 	case c.ss.Context().Err() != nil:
 		return status.FromContextError(c.ss.Context().Err()).Err()
-	case aborted:
+	case aborted, c.pieces() && !c.complete():
 		return status.Error(codes.Unavailable, "The answer broke off.")
 	case c.status >= 300:
 		return upstreamStatus(c.status, c.body)
 	case c.streams():
 		return nil
+	case c.pieces():
+		c.flush()
+		return c.gone
 	case c.next != nil:
 		return refusalStatus(llm.UpstreamFailed, "The upstream provider answered with something that is not a stream.", 0)
 	}

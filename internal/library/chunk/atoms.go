@@ -95,7 +95,7 @@ func runeSize(text []byte) int {
 func (s *Splitter) cost(text []byte) int {
 	switch s.shape.unit {
 	case tokens:
-		return s.counter.count(text)
+		return max(1, s.counter.count(text)) // some characters are in no token
 	case chars:
 		return utf8.RuneCount(text)
 	}

@@ -41,7 +41,7 @@ func sized(c Config, text string) int {
 var anything = rapid.Custom(func(t *rapid.T) string {
 	pieces := rapid.SampledFrom([]string{
 		"The quick brown fox. ", "don't", " ", "  ", "\n", "\n\n", "\r\n", "\t", "# Title\n", "```\ncode\n```\n", "| a | b |\n", "func main() {\n\treturn\n}\n",
-		"日本語の文章です。", "é", "🌍🚀", "1234567", "://", "//x\n/y", "...", "\n/", "İstanbul", "e\u0301", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "\u00a0", "\u2028", "'S 'll", "\xff\xfe", "\x00", "\f",
+		"日本語の文章です。", "é", "🌍🚀", "1234567", "://", "//x\n/y", "...", "\n/", "İstanbul", "e\u0301", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "\u00a0", "\u2028", "'S 'll", "x'lL", "'rE", "'", "aBcD3e+F/9==", "iPhone", "x\n", "ſ", "\x7f", "\xff\xfe", "\x00", "\f",
 	})
 	return strings.Join(rapid.SliceOfN(rapid.OneOf(pieces, rapid.String()), 0, 80).Draw(t, "pieces"), "")
 })
@@ -198,12 +198,14 @@ func TestHugeLinesTakeLinearTime(t *testing.T) {
 	for i := range noise {
 		noise[i] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/"[r.IntN(64)]
 	}
-	for name, unit := range map[string]string{"x": "x", "space": " ", "newline": "\n", "base64": string(noise), "japanese": "日本語の文章", "words": "ab "} {
-		text, start, total := strings.Repeat(unit, (1<<20)/len(unit)), time.Now(), 0
-		s := New(Default(), func(k Chunk) error { total += len(k.Text); return nil })
+	for name, unit := range map[string]string{"x": "x", "space": " ", "newline": "\n", "base64": string(noise), "japanese": "日本語の文章", "words": "ab ", "no token": "\x7f"} {
+		text, start, total, most := strings.Repeat(unit, (1<<20)/len(unit)), time.Now(), 0, 0
+		s := New(Default(), func(k Chunk) error { total, most = total+len(k.Text), max(most, len(k.Text)); return nil })
 		_, _ = s.Add(text, 0), s.Close()
 		if took := time.Since(start); took > 20*time.Second {
 			t.Errorf("%s: 1 MB took %v", name, took)
+		} else if most > 256<<10 { // what the index takes
+			t.Errorf("%s: a chunk of %d bytes", name, most)
 		} else {
 			t.Logf("%s: %.1f MB/s", name, float64(len(text))/1e6/took.Seconds())
 		}

@@ -131,6 +131,7 @@ func TestFaultsAreClassed(t *testing.T) {
 		"a zip bomb":                {docxOf(t, paragraph(strings.Repeat("a", 40<<20))), DefaultLimits(), TooLarge},
 		"a workbook bomb":           {zipped(t, part{xlsxPart, "<workbook/>"}, part{"xl/worksheets/sheet1.xml", strings.Repeat(" ", 40<<20)}), DefaultLimits(), TooLarge},
 		"a workbook cut in its XML": {halved(t, sampleXLSX(t)), DefaultLimits(), Damaged},
+		"a row beyond the last":     {replaced(t, sampleXLSX(t), "xl/worksheets/sheet1.xml", `<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData><row r="2000000000"/></sheetData></worksheet>`), DefaultLimits(), Damaged},
 		"too many parts":            {sampleDOCX(t), few, TooLarge},
 		"too much text":             {[]byte(strings.Repeat("a ", 1000)), small, TooLarge},
 		"an endless tag":            {[]byte("<html><body><p title='" + strings.Repeat("a", maxTag+1)), DefaultLimits(), TooLarge},

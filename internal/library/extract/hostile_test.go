@@ -116,3 +116,28 @@ func withMedia(t testing.TB, book, noise []byte) []byte {
 	}
 	return b.Bytes()
 }
+
+// replaced is an archive with another text in one part.
+func replaced(t testing.TB, body []byte, name, text string) []byte {
+	t.Helper()
+	r, err := zip.NewReader(bytes.NewReader(body), int64(len(body)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for _, f := range r.File {
+		if f.Name == name {
+			continue
+		}
+		if err := z.Copy(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w, _ := z.Create(name)
+	_, _ = w.Write([]byte(text))
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}

@@ -3,8 +3,10 @@ package extract
 import (
 	"archive/zip"
 	"bytes"
+	"encoding/xml"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/xuri/excelize/v2"
@@ -59,6 +61,19 @@ func readSheet(book *excelize.File, sheet string, e *emitter) error {
 	return rows.Error()
 }
 
+// lastRow is that of a sheet.
+const lastRow = 1 << 20
+
+// plausible refuses a row that no sheet has: the library makes all before it.
+func plausible(t xml.StartElement) error {
+	if at := attr(t, "r"); t.Name.Local == "row" && at != "" {
+		if n, err := strconv.Atoi(at); err != nil || n < 1 || n > lastRow {
+			return fail(Damaged, "the document is damaged: a row has no place in a sheet")
+		}
+	}
+	return nil
+}
+
 // slimmed is the workbook without pictures, charts and whatever is embedded,
 // copied packed as it is. All of it is read once before, to see that it is
 // within bounds and whole: the library takes an error in a sheet for its end.
@@ -79,7 +94,7 @@ func slimmed(s source) ([]byte, error) {
 	var out bytes.Buffer
 	z := zip.NewWriter(&out)
 	for _, name := range names {
-		if err := a.walk(name, noStart, noEnd, noText); err != nil {
+		if err := a.walk(name, plausible, noEnd, noText); err != nil {
 			return nil, err
 		}
 		if err := z.Copy(a.parts[name]); err != nil {

@@ -10,6 +10,7 @@ package index
 
 import (
 	"context"
+	"iter"
 	"time"
 
 	"gatehouse"
@@ -18,20 +19,28 @@ import (
 // Index keeps chunks and finds them.
 type Index interface {
 	// PutCollection makes a collection. One that is there already stays, and must
-	// have the same metric and dimension (FailedPrecondition).
+	// have the same metric and, where both name one, dimension (FailedPrecondition).
 	PutCollection(ctx context.Context, team gatehouse.ID, c Collection) error
 	// DeleteCollection makes a collection unfindable at once and then takes its
 	// documents out, some at a time; whatever a crash left over, Sweep takes out.
 	// A collection that is not there is no error.
 	DeleteCollection(ctx context.Context, team, collection gatehouse.ID) error
 	// PutDocument puts a document in the place of the one with its id, whole or
-	// not at all, also when the process dies. No chunks is a document that filters
-	// count and no search finds.
-	PutDocument(ctx context.Context, team, collection gatehouse.ID, d Document, chunks []Chunk) error
+	// not at all, also when the process dies. The chunks are taken as they come, so
+	// that a large document needs no memory; other writers wait meanwhile, so they
+	// must be at hand. An error among them is returned, and nothing is changed. No
+	// chunks is a document that filters count and no search finds.
+	PutDocument(ctx context.Context, team, collection gatehouse.ID, d Document, chunks iter.Seq2[Chunk, error]) error
 	// UpdateFields replaces a document's fields; its chunks stay.
 	UpdateFields(ctx context.Context, team, collection, document gatehouse.ID, fields map[string]string) error
 	// DeleteDocument takes a document out. One that is not there is no error.
 	DeleteDocument(ctx context.Context, team, collection, document gatehouse.ID) error
+	// Entries lists the documents of all teams in the order of Row, from the first
+	// after a row, for whoever compares them with the truth.
+	Entries(ctx context.Context, after int64, limit int) ([]Entry, error)
+	// DeleteEntry takes a document out as it was listed: what was put in its place
+	// since stays.
+	DeleteEntry(ctx context.Context, e Entry) error
 	// Search finds chunks, best first. Collections that are not the team's are
 	// searched as if they were empty.
 	Search(ctx context.Context, team gatehouse.ID, q Query) ([]Match, error)
@@ -78,6 +87,23 @@ type Chunk struct {
 	Text   string
 	Page   int       // from 1; 0 where there are no pages
 	Vector []float32 // nil: found by word only
+}
+
+// Of are chunks for PutDocument that are in memory anyway.
+func Of(chunks ...Chunk) iter.Seq2[Chunk, error] {
+	return func(yield func(Chunk, error) bool) {
+		for _, c := range chunks {
+			if !yield(c, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Entry is a document as it stands in the index.
+type Entry struct {
+	Team, Collection, Document gatehouse.ID
+	Row                        int64 // another after the document is put again, and never used twice
 }
 
 // MaxChunk is the longest text of a chunk, in bytes, and MaxChunks how many a

@@ -66,7 +66,7 @@ func (c *Corpus) Fill(b testing.TB, ix index.Index, team, collection gatehouse.I
 			c.all, c.texts, bytes = append(c.all, part[i].Vector), append(c.texts, part[i].Text), bytes+len(part[i].Text)
 		}
 		begun := time.Now()
-		if err := ix.PutDocument(context.Background(), team, collection, d, part); err != nil {
+		if err := ix.PutDocument(context.Background(), team, collection, d, index.Of(part...)); err != nil {
 			b.Fatal(err)
 		}
 		took += time.Since(begun)

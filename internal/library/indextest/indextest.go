@@ -77,7 +77,7 @@ func (b *bench) fails(err error, want gatehouse.Code) {
 func (b *bench) put(name string, fields map[string]string, chunks ...index.Chunk) index.Document {
 	b.Helper()
 	d := document(name, fields)
-	b.ok(b.ix.PutDocument(b.ctx, b.team, b.collection, d, chunks))
+	b.ok(b.ix.PutDocument(b.ctx, b.team, b.collection, d, index.Of(chunks...)))
 	return d
 }
 

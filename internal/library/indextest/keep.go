@@ -24,7 +24,7 @@ var keepPromises = []promise{
 	{"a document put again replaces the old one whole", func(b *bench) {
 		d := b.put("one", map[string]string{"a": "1", "b": "2"}, point("apple", 1, 0), point("banana", 0, 1), text("cherry"))
 		d.Fields = map[string]string{"a": "3"}
-		b.ok(b.ix.PutDocument(b.ctx, b.team, b.collection, d, []index.Chunk{point("damson", 0, 1)}))
+		b.ok(b.ix.PutDocument(b.ctx, b.team, b.collection, d, index.Of(point("damson", 0, 1))))
 		b.finds(b.query("apple banana cherry", 1, 0), "damson")
 		if m := b.finds(b.query("damson"), "damson")[0]; len(m.Fields) != 1 || m.Fields["a"] != "3" {
 			b.Errorf("%v", m.Fields)
@@ -49,7 +49,7 @@ var keepPromises = []promise{
 		b.finds(b.query("apple", 1, 0))
 		_, err := b.ix.Stats(b.ctx, b.team, b.collection)
 		b.fails(err, gatehouse.NotFound)
-		b.fails(b.ix.PutDocument(b.ctx, b.team, b.collection, document("x", nil), nil), gatehouse.NotFound)
+		b.fails(b.ix.PutDocument(b.ctx, b.team, b.collection, document("x", nil), index.Of()), gatehouse.NotFound)
 		b.make(index.Collection{ID: b.collection, Metric: index.Euclidean, Dimension: 3})
 		b.finds(b.query("apple pear", 1, 0, 0))
 		b.counts(index.Stats{})
@@ -62,13 +62,13 @@ var keepPromises = []promise{
 		b.finds(q)
 		_, err := b.ix.Stats(b.ctx, b.team, b.collection)
 		b.fails(err, gatehouse.NotFound)
-		b.fails(b.ix.PutDocument(b.ctx, b.team, b.collection, d, nil), gatehouse.NotFound)
+		b.fails(b.ix.PutDocument(b.ctx, b.team, b.collection, d, index.Of()), gatehouse.NotFound)
 		b.fails(b.ix.UpdateFields(b.ctx, b.team, b.collection, d.ID, nil), gatehouse.NotFound)
 		b.ok(b.ix.DeleteDocument(b.ctx, b.team, b.collection, d.ID))
 		b.ok(b.ix.DeleteCollection(b.ctx, b.team, b.collection))
 		// The same id is another collection in another team.
 		b.make(index.Collection{ID: b.collection})
-		b.ok(b.ix.PutDocument(b.ctx, b.team, b.collection, d, []index.Chunk{point("apple of another", 0, 1)}))
+		b.ok(b.ix.PutDocument(b.ctx, b.team, b.collection, d, index.Of(point("apple of another", 0, 1))))
 		b.finds(q, "apple of another")
 		b.team = mine
 		b.finds(q, "apple")
@@ -78,7 +78,7 @@ var keepPromises = []promise{
 		first := b.collection
 		b.collection = b.make(index.Collection{})
 		b.finds(b.query("apple", 1, 0))
-		b.ok(b.ix.PutDocument(b.ctx, b.team, b.collection, d, []index.Chunk{point("apple two", 1, 1)}))
+		b.ok(b.ix.PutDocument(b.ctx, b.team, b.collection, d, index.Of(point("apple two", 1, 1))))
 		q := b.query("apple", 1, 0)
 		q.Collections = append(q.Collections, first, first)
 		q.Vectors[first] = []float32{1, 0}
@@ -106,11 +106,37 @@ var keepPromises = []promise{
 	{"what does not fit changes nothing", func(b *bench) {
 		d := b.put("one", nil, point("apple", 1, 0))
 		for _, bad := range []index.Chunk{point("x", 1), point("x", float32(math.NaN()), 1), point("x", float32(math.Inf(1)), 1), text(strings.Repeat("x", index.MaxChunk+1))} {
-			b.fails(b.ix.PutDocument(b.ctx, b.team, b.collection, d, []index.Chunk{text("fine"), bad}), gatehouse.InvalidArgument)
+			b.fails(b.ix.PutDocument(b.ctx, b.team, b.collection, d, index.Of(text("fine"), bad)), gatehouse.InvalidArgument)
 		}
 		b.finds(b.query("apple fine x"), "apple")
 		_, err := b.ix.Search(b.ctx, b.team, b.query("apple", 1, 2, 3))
 		b.fails(err, gatehouse.InvalidArgument)
+	}},
+	{"chunks that break off change nothing", func(b *bench) {
+		d := b.put("one", nil, point("apple", 1, 0))
+		b.fails(b.ix.PutDocument(b.ctx, b.team, b.collection, d, broken), gatehouse.Unavailable)
+		b.finds(b.query("apple pear"), "apple")
+		b.counts(index.Stats{Documents: 1, Chunks: 1, Vectors: 1, Bytes: 5})
+	}},
+	{"entries are listed and deleted as they stand", func(b *bench) {
+		d := b.put("one", nil, text("apple"))
+		b.put("two", nil, text("apple pie"))
+		gone := b.make(index.Collection{})
+		b.ok(b.ix.PutDocument(b.ctx, b.team, gone, d, index.Of(text("apple tart"))))
+		old := b.entries()
+		if len(old) != 3 || old[0].Team != b.team || old[0].Collection != b.collection || old[0].Document != d.ID || old[2].Collection != gone {
+			b.Fatalf("%+v", old)
+		}
+		b.ok(b.ix.PutDocument(b.ctx, b.team, b.collection, d, index.Of(text("apple again"))))
+		b.ok(b.ix.DeleteEntry(b.ctx, old[0]))
+		b.finds(b.query("again"), "apple again")
+		b.ok(b.ix.DeleteEntry(b.ctx, old[1]))
+		b.ok(b.ix.DeleteEntry(b.ctx, old[1]))
+		b.finds(b.query("apple"), "apple again")
+		b.ok(b.ix.DeleteCollection(b.ctx, b.team, gone))
+		if left := b.entries(); len(left) != 1 || left[0].Document != d.ID || left[0].Row == old[0].Row {
+			b.Fatalf("%+v", left)
+		}
 	}},
 	{"text that no database takes is mended", func(b *bench) {
 		b.put("a\x00\xff", map[string]string{"k\x00": "\xffv"}, text("ap\x00ple \xff pear"), text(""), text("\x00"))
@@ -142,6 +168,29 @@ func (b *bench) counts(want index.Stats) {
 	}
 }
 
+// broken is more chunks than are written at a time, and then an error.
+func broken(yield func(index.Chunk, error) bool) {
+	for range 500 {
+		if !yield(text("pear"), nil) {
+			return
+		}
+	}
+	yield(index.Chunk{}, gatehouse.Errorf(gatehouse.Unavailable, "broken off"))
+}
+
+// entries pages through what the index has.
+func (b *bench) entries() (out []index.Entry) {
+	b.Helper()
+	for after := int64(0); ; {
+		page, err := b.ix.Entries(b.ctx, after, 2)
+		b.ok(err)
+		if len(page) == 0 {
+			return out
+		}
+		out, after = append(out, page...), page[len(page)-1].Row
+	}
+}
+
 // together are promises about calls at the same time, and calls cut short.
 var together = []promise{
 	{"a put that is cut short leaves the document as it was or as it is to be", func(b *bench) {
@@ -150,7 +199,7 @@ var together = []promise{
 		for n := 1; n <= 30; n++ {
 			ctx, cancel := context.WithTimeout(b.ctx, time.Duration(n)*300*time.Microsecond)
 			d.Fields = map[string]string{"edition": fmt.Sprint(n)}
-			err := b.ix.PutDocument(ctx, b.team, b.collection, d, edition(n))
+			err := b.ix.PutDocument(ctx, b.team, b.collection, d, index.Of(edition(n)...))
 			cancel()
 			at := b.whole()
 			if at != n && (at != last || err == nil) {
@@ -166,7 +215,7 @@ var together = []promise{
 			var err error
 			for n := 1; n <= 25 && err == nil; n++ {
 				d.Fields = map[string]string{"edition": fmt.Sprint(n)}
-				err = b.ix.PutDocument(b.ctx, b.team, b.collection, d, edition(n))
+				err = b.ix.PutDocument(b.ctx, b.team, b.collection, d, index.Of(edition(n)...))
 			}
 			done <- err
 		}()

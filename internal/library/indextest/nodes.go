@@ -31,7 +31,7 @@ func TwoNodes(t *testing.T, one, two index.Index) {
 			there.finds(newest, firstBelow(i)...)
 		}
 	}
-	b.ok(b.ix.PutDocument(b.ctx, b.team, b.collection, documents[2], []index.Chunk{point("new", 1, 0)}))
+	b.ok(b.ix.PutDocument(b.ctx, b.team, b.collection, documents[2], index.Of(point("new", 1, 0))))
 	there.finds(newest, "new", "4", "3", "1", "0")
 	b.ok(b.ix.DeleteCollection(b.ctx, b.team, b.collection))
 	there.finds(newest)
@@ -53,12 +53,12 @@ func CrashedDeletion(t *testing.T, ix index.Index, one func(statement string) (i
 		b.put("doc", map[string]string{"k": "v"}, point("apple", 1, 0))
 	}
 	keep := b.make(index.Collection{})
-	b.ok(ix.PutDocument(b.ctx, b.team, keep, document("kept", map[string]string{"k": "v"}), []index.Chunk{point("apple", 1, 0)}))
+	b.ok(ix.PutDocument(b.ctx, b.team, keep, document("kept", map[string]string{"k": "v"}), index.Of(point("apple", 1, 0))))
 	if _, err := one("UPDATE index_collections SET gone = 1 WHERE id = 1 RETURNING id"); err != nil {
 		t.Fatal(err)
 	}
 	b.finds(b.query("apple", 1, 0))
-	b.fails(ix.PutDocument(b.ctx, b.team, b.collection, document("late", nil), nil), gatehouse.NotFound)
+	b.fails(ix.PutDocument(b.ctx, b.team, b.collection, document("late", nil), index.Of()), gatehouse.NotFound)
 	b.make(index.Collection{ID: b.collection})
 	b.ok(ix.Sweep(context.Background()))
 	for table, want := range map[string]int{"index_collections": 2, "index_documents": 1, "index_fields": 1, "index_chunks": 1} {

@@ -18,7 +18,8 @@ import (
 
 // bouncer starts PgBouncer in transaction mode before the server of a DSN and
 // returns its address. It gives each database two connections, fewer than a
-// store has of its own, so that one client's transactions land on several.
+// store has of its own, so that one client's transactions land on several, and
+// drops those of databases that are done with: there are more than the server's.
 func bouncer(t *testing.T, server string) (address string) {
 	t.Helper()
 	program, err := exec.LookPath("pgbouncer")
@@ -38,7 +39,7 @@ func bouncer(t *testing.T, server string) (address string) {
 	l.Close()
 	path := filepath.Join(t.TempDir(), "pgbouncer.ini")
 	config := fmt.Sprintf("[databases]\n* = host=127.0.0.1 port=%s user=%s\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port=%s\n"+
-		"unix_socket_dir=\nauth_type=any\npool_mode=transaction\ndefault_pool_size=2\nmax_client_conn=500\n", u.Port(), requestRole, port)
+		"unix_socket_dir=\nauth_type=any\npool_mode=transaction\ndefault_pool_size=2\nmax_client_conn=500\nserver_idle_timeout=2\n", u.Port(), requestRole, port)
 	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}

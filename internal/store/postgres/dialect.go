@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"gatehouse/internal/library/filter"
 	"gatehouse/internal/store/sqlstore"
 )
 
@@ -28,6 +29,7 @@ func dialect(node string) *sqlstore.Dialect {
 		// The words are tokens already: no parser may look at them.
 		Index:      "INSERT INTO audit_words (idx, words) VALUES ($1, array_to_tsvector(string_to_array($2, ' ')))",
 		Match:      match,
+		Filter:     filter.Postgres,
 		Unprepared: true, Cursors: true, Shared: true,
 		Scope: "SELECT set_config('gatehouse.scope', $1, true)",
 		// A process that was stopped in the middle holds the installation's lock: the
@@ -63,6 +65,16 @@ WHERE $8::bigint IS NOT NULL AND $9::bigint IS NOT NULL`,
 	// gives up soon, and the job comes again.
 	sqlstore.DropRows: `WITH patience AS MATERIALIZED (SELECT set_config('lock_timeout', '100ms', true) AS set)
 SELECT gatehouse_drop_usage($1, $2) FROM patience WHERE patience.set <> ''`,
+	// Nodes that claim at once each pass over what another has locked, and so does
+	// the sweeper for a blob that a file is taking.
+	sqlstore.ClaimTask: `WITH next AS MATERIALIZED (SELECT collection_id, file_id FROM library_tasks WHERE due_us <= $3
+ORDER BY due_us, collection_id, file_id LIMIT 1 FOR UPDATE SKIP LOCKED)
+UPDATE library_tasks t SET holder = $1, due_us = $2, attempts = t.attempts + 1 FROM next
+WHERE t.collection_id = next.collection_id AND t.file_id = next.file_id
+RETURNING t.team_id, t.collection_id, t.file_id, t.kind, t.generation, t.attempts`,
+	sqlstore.CondemnBlobs: `WITH idle AS MATERIALIZED (SELECT b.name FROM library_blobs b WHERE b.refs = 0 AND b.condemned = 0 AND b.held_us <= $1 AND b.held_us <= $2
+AND NOT EXISTS (SELECT 1 FROM library_files f WHERE f.blob = b.name) ORDER BY b.held_us, b.name LIMIT $3 FOR UPDATE OF b SKIP LOCKED)
+UPDATE library_blobs SET condemned = 1 FROM idle WHERE library_blobs.name = idle.name`,
 }
 
 // again reports that the transaction was chosen to end a deadlock.

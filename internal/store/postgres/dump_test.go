@@ -176,6 +176,8 @@ func TestADatabaseMovesBetweenEngines(t *testing.T) {
 	k := inhabit(t, first, team)
 	budget := spend(t, first, team)
 	money := books(t, first, team, budget)
+	kept := shelve(t, first, team)
+	library := shelf(t, first, kept)
 	var there, back bytes.Buffer
 	sum, err := first.Dump(context.Background(), &there)
 	if err != nil {
@@ -202,6 +204,9 @@ func TestADatabaseMovesBetweenEngines(t *testing.T) {
 		sees(t, s, k)
 		if got := books(t, s, team, budget); !reflect.DeepEqual(got, money) {
 			t.Errorf("%+v\nwant %+v", got, money)
+		}
+		if got := shelf(t, s, kept); !reflect.DeepEqual(got, library) {
+			t.Errorf("%+v\nwant %+v", got, library)
 		}
 		// What counts by itself goes on behind what was loaded.
 		ingest(t, s, func() gatehouse.UsageRecord {

@@ -93,6 +93,12 @@ func roleOf(request string) (role, error) {
 	return role{config.User, config.Password}, named(config.User)
 }
 
+// RoleName is the role that Migrate makes for a name or a DSN.
+func RoleName(request string) (string, error) {
+	r, err := roleOf(request)
+	return r.name, err
+}
+
 func named(name string) error {
 	if name == "" {
 		return gatehouse.Errorf(gatehouse.InvalidArgument, "the role of requests has no name")
@@ -102,7 +108,7 @@ func named(name string) error {
 
 // tables are what the request role may do, and where.
 var tables = map[string]string{
-	"SELECT, INSERT, UPDATE, DELETE":    "api_keys, management_keys, teams, users, upstreams, models, aliases, prices, clusters, join_tokens, memberships, billing_accounts, top_ups, invoices, invitations, alert_hooks, api_key_acls, changes, remembered, gateways, key_last_use, high_water, leases, usage_runs, fund_spent, holds, alerts, sign_ins",
+	"SELECT, INSERT, UPDATE, DELETE":    "api_keys, management_keys, teams, users, upstreams, models, aliases, prices, clusters, join_tokens, memberships, billing_accounts, top_ups, invoices, invitations, alert_hooks, files, collections, documents, library_files, library_collections, library_documents, library_fields, library_teams, library_gone, library_tasks, library_blobs, api_key_acls, changes, remembered, gateways, key_last_use, high_water, leases, usage_runs, fund_spent, holds, alerts, sign_ins",
 	"SELECT, INSERT, UPDATE":            "installation, checkpoints, usage_names, balances, charges",
 	"SELECT, INSERT, DELETE":            "objects, usage_rows, alerts_sent",
 	"SELECT, INSERT":                    "postings",

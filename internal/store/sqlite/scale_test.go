@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gatehouse"
+	"gatehouse/internal/library/filter"
 	"gatehouse/internal/store"
 	"gatehouse/internal/store/sqlite"
 )
@@ -233,4 +234,103 @@ func BenchmarkUsage(b *testing.B) {
 			b.ReportMetric(float64(n), "cells")
 		})
 	}
+}
+
+var benchFiles = flag.Int("files", 1000, "files and documents of the library benchmarks")
+
+// filledLibrary has a team's files, owned by one collection, each with a field.
+func filledLibrary(b *testing.B) (db *sqlite.DB, collection gatehouse.ID) {
+	db, collection = benchDB(b, "library.db"), benchTeam
+	have := 0
+	must := func(err error) {
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	must(db.View(context.Background(), func(v store.View) (err error) { have, _, err = v.LibrarySize(benchTeam); return err }))
+	if have == 0 {
+		must(db.Work(context.Background(), func(w store.Work) error {
+			must(w.PlanBlob(store.Blob{Name: "blob", Team: benchTeam}, time.Now()))
+			return w.StoredBlob("blob", time.Now().AddDate(1, 0, 0))
+		}))
+		_, err := db.Update(context.Background(), gatehouse.Cause{}, func(tx store.Tx) error {
+			return tx.PutCollection(&gatehouse.Collection{ID: collection, TeamID: benchTeam, Name: "c", CreateTime: time.Now()}, created(benchTeam, "c"))
+		})
+		must(err)
+	}
+	for ; have < *benchFiles; have += 250 {
+		_, err := db.Update(context.Background(), gatehouse.Cause{}, func(tx store.Tx) error {
+			for n := have; n < min(have+250, *benchFiles); n++ {
+				must(putBenchFile(tx, collection, n))
+			}
+			return nil
+		})
+		must(err)
+	}
+	return db, collection
+}
+
+func putBenchFile(tx store.Tx, collection gatehouse.ID, n int) error {
+	at := time.UnixMicro(int64(1e15) + int64(n)).UTC()
+	f := &gatehouse.File{ID: gatehouse.NewID(), TeamID: benchTeam, Name: fmt.Sprintf("file-%d", n*7919%1_000_003), Size: int64(n * 31 % 9973), Blob: "blob", Owned: true, CreateTime: at}
+	if err := tx.PutFile(f, created(benchTeam, f.Name)); err != nil {
+		return err
+	}
+	return tx.PutDocument(&gatehouse.Document{CollectionID: collection, FileID: f.ID, TeamID: benchTeam, Fields: map[string]string{"year": fmt.Sprint(n % 100)}, CreateTime: at}, created(benchTeam, f.Name))
+}
+
+// BenchmarkLibrary reads pages of 100, adds a document, and claims and ends a
+// task.
+func BenchmarkLibrary(b *testing.B) {
+	db, collection := filledLibrary(b)
+	run := func(name string, f func() error) {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if err := f(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	for _, by := range []gatehouse.LibrarySort{gatehouse.SortByName, gatehouse.SortByAge, gatehouse.SortBySize} {
+		q := store.LibraryList{Team: benchTeam, Collection: collection, Sort: by, Limit: 100, After: store.LibraryCursor{Name: "file-5", Size: 5000, Time: time.UnixMicro(int64(1e15) + int64(*benchFiles/2)), ID: benchTeam}}
+		run("files/"+string(by), func() error {
+			return db.View(context.Background(), func(v store.View) error { _, err := v.Files(q); return err })
+		})
+		run("documents/"+string(by), func() error {
+			return db.View(context.Background(), func(v store.View) error { _, err := v.Documents(q); return err })
+		})
+	}
+	year, err := filter.Parse("filter", `fields.year:>98 AND NOT name:"x"`, store.DocumentFields)
+	if err != nil {
+		b.Fatal(err)
+	}
+	run("documents/filter", func() error {
+		return db.View(context.Background(), func(v store.View) error {
+			_, err := v.Documents(store.LibraryList{Team: benchTeam, Collection: collection, Filter: year, Sort: gatehouse.SortByAge, Limit: 100})
+			return err
+		})
+	})
+	run("size", func() error {
+		return db.View(context.Background(), func(v store.View) error { _, _, err := v.LibrarySize(benchTeam); return err })
+	})
+	run("upload", func() error {
+		_, err := db.Update(context.Background(), gatehouse.Cause{}, func(tx store.Tx) error { return putBenchFile(tx, collection, 1) })
+		return err
+	})
+	run("task", func() error {
+		return db.Work(context.Background(), func(w store.Work) error {
+			t, err := w.ClaimTask("b", time.Now(), time.Now().Add(time.Hour))
+			if err == nil {
+				_, err = w.EndTask(t, &gatehouse.DocumentState{Status: gatehouse.DocumentProcessed})
+			}
+			return err
+		})
+	})
+	run("left", func() error {
+		return db.Work(context.Background(), func(w store.Work) error { _, err := w.TasksLeft(); return err })
+	})
+	run("sweep", func() error {
+		return db.Work(context.Background(), func(w store.Work) error { _, err := w.SweepBlobs(time.Now(), 100); return err })
+	})
 }

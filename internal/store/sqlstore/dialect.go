@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	library "gatehouse/internal/library/filter"
 )
 
 // query is a portable statement with ? for parameters.
@@ -21,6 +23,8 @@ type Dialect struct {
 	Match func(Match) Matched
 	// Blocks keeps bitmaps of common words beside the engine's index: see common.go.
 	Blocks bool
+	// Filter is the engine for which filters of lists are written.
+	Filter library.Dialect
 	// Overrides replaces portable statements by their text.
 	Overrides map[string]string
 
@@ -90,16 +94,24 @@ func (d *Dialect) text(q query) string {
 	return dollars(string(q))
 }
 
-// dollars rewrites placeholders. No statement of ours has a ? in a literal.
+// dollars rewrites placeholders. A ? in a literal is none.
 func dollars(s string) string {
 	var b strings.Builder
-	for n := 1; ; n++ {
-		before, after, found := strings.Cut(s, "?")
-		b.WriteString(before)
-		if !found {
-			return b.String()
+	n := 0
+	for i, part := range strings.Split(s, "'") {
+		if i > 0 {
+			b.WriteByte('\'')
 		}
-		b.WriteString("$" + strconv.Itoa(n))
-		s = after
+		for i%2 == 0 {
+			before, after, found := strings.Cut(part, "?")
+			if !found {
+				break
+			}
+			n++
+			b.WriteString(before + "$" + strconv.Itoa(n))
+			part = after
+		}
+		b.WriteString(part)
 	}
+	return b.String()
 }

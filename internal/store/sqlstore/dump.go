@@ -24,7 +24,7 @@ type Summary struct {
 
 // recordTables have the columns of rowColumns.
 const recordTables = "api_keys management_keys teams users upstreams models aliases prices clusters join_tokens memberships " +
-	"billing_accounts top_ups invoices invitations alert_hooks"
+	"billing_accounts top_ups invoices invitations alert_hooks files collections documents"
 
 // otherTables are what a dump holds beside the records, with their columns.
 // Leases are of those who run, and words follow from the log; neither is here.
@@ -49,6 +49,14 @@ var otherTables = []table{
 	{"alerts", "id team_id time_us record"},
 	{"alerts_sent", "fund share sent_us"},
 	{"sign_ins", "user_id sealed checked_us"},
+	{"library_files", "id team_id name content_type size blob owned counted home created_us expire_us"},
+	{"library_collections", "id team_id name created_us documents bytes sole_files sole_bytes"},
+	{"library_documents", "collection_id file_id team_id name content_type size created_us generation gone status problem indexed_us chunks chunks_done"},
+	{"library_fields", "collection_id file_id team_id field value digest"},
+	{"library_teams", "team_id files bytes collections"},
+	{"library_gone", "id team_id"},
+	{"library_tasks", "collection_id file_id team_id kind generation attempts due_us holder"},
+	{"library_blobs", "name team_id hash size stored condemned refs held_us"},
 	{"usage_rows", "day id start_us team api_key model endpoint cluster client_ip vector rest"},
 }
 

@@ -22,6 +22,7 @@ var kindBytes = map[gatehouse.Kind]byte{
 	gatehouse.KindCluster: 9, gatehouse.KindJoinToken: 10, gatehouse.KindMembership: 11,
 	gatehouse.KindBilling: 12, gatehouse.KindTopUp: 13, gatehouse.KindInvoice: 14, gatehouse.KindInvitation: 15,
 	gatehouse.KindAlertHook: 16,
+	gatehouse.KindFile:      17, gatehouse.KindCollection: 18, gatehouse.KindDocument: 19,
 }
 
 // headOf makes the key of a record. Names hash: a collision in 128 bits would

@@ -115,7 +115,8 @@ const (
 
 // fileACL files a key under its ACL entries. A tombstone is under none. before
 // is the record that is replaced, nil when there is none.
-func fileACL(w *session, before, k *gatehouse.Key) error {
+func fileACL(t *tx, before, k *gatehouse.Key) error {
+	w := t.sess
 	var had, has gatehouse.ACL
 	if before != nil && !before.Deleted() {
 		had = before.ACL.Normal()

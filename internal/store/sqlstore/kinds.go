@@ -32,8 +32,12 @@ type authority[T any] struct {
 	place func(*T) string
 	dress func(*T, []byte) error
 	// file maintains what is indexed beside the row; may be nil. before is the
-	// record that is replaced, nil for none.
-	file func(w *session, before, now *T) error
+	// record that is replaced, nil for none; now is nil when it is dropped.
+	file func(t *tx, before, now *T) error
+	// dropped kinds leave no tombstone: what is deleted has no row, and the log
+	// alone knows that it was. quiet ones are nothing that gateways hold, so the
+	// feed does not carry them.
+	dropped, quiet bool
 }
 
 func plain[T any](v *T) (T, []byte) { return *v, nil }

@@ -10,4 +10,8 @@ const (
 	InsertRun = string(insertRun)
 	// DropRows drops usage before a day, some at a time: day, how many.
 	DropRows = string(dropRows)
+	// ClaimTask claims one task: holder, until, now. CondemnBlobs condemns some:
+	// now twice, how many.
+	ClaimTask    = string(claimTask)
+	CondemnBlobs = string(condemnBlobs)
 )

@@ -156,7 +156,8 @@ func find[T any](v *view, a *authority[T], id string) (*T, error) {
 }
 
 // findRow is find with the row, which is there even when it does not verify.
-// A record that the log knows and the table lacks was deleted by SQL.
+// A record that the log knows and the table lacks was deleted by SQL, unless its
+// kind leaves no tombstones.
 func findRow[T any](v *view, a *authority[T], id string) (*T, *row, error) {
 	if err := v.catchUp(); err != nil {
 		return nil, nil, failed(err)
@@ -169,7 +170,7 @@ func findRow[T any](v *view, a *authority[T], id string) (*T, *row, error) {
 	}
 	if !found {
 		// Within a team's scope a row may be there and not be seen.
-		if head, known := v.head(headOf(a.kind, id)); known && (v.s.d.Scope == "" || v.sess.scope == everyTeam) {
+		if head, known := v.head(headOf(a.kind, id)); known && !a.dropped && (v.s.d.Scope == "" || v.sess.scope == everyTeam) {
 			if seen, err := v.Revision(); err == nil && !seen.Less(head) {
 				v.s.damaged(a.kind, id, "the audit log knows it, and its row is gone")
 			}

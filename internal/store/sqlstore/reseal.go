@@ -68,7 +68,7 @@ func resealTables() []resealer {
 		resealerOf(&upstreamTable), resealerOf(&modelTable), resealerOf(&aliasTable), resealerOf(&priceTable),
 		resealerOf(&clusterTable), resealerOf(&joinTokenTable), resealerOf(&membershipTable),
 		resealerOf(&billingTable), resealerOf(&topUpTable), resealerOf(&invoiceTable), resealerOf(&invitationTable),
-		resealerOf(&alertHookTable),
+		resealerOf(&alertHookTable), resealerOf(&fileTable), resealerOf(&collectionTable), resealerOf(&documentTable),
 	}
 }
 

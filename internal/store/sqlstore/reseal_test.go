@@ -3,6 +3,7 @@ package sqlstore_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -197,8 +198,14 @@ func TestARotationUnderLoadFailsNothingAndMovesNoRevision(t *testing.T) {
 			must(t, err)
 
 			must(t, s.Work(store.System(t.Context()), func(w store.Work) error {
-				return w.PutSignIn(store.SignInState{User: team, Refresh: []byte("refresh")})
+				return errors.Join(w.PutSignIn(store.SignInState{User: team, Refresh: []byte("refresh")}),
+					w.PlanBlob(store.Blob{Name: "blob", Team: team}, time.Now()), w.StoredBlob("blob", time.Now()))
 			}))
+			file := &gatehouse.File{ID: gatehouse.NewID(), TeamID: team, Name: "f", Blob: "blob", LinkURL: "https://files.example/l", CreateTime: time.Now()}
+			_, err = s.Update(store.System(t.Context()), gatehouse.Cause{}, func(tx store.Tx) error {
+				return tx.PutFile(file, gatehouse.Act{Action: "file.created", TeamID: team})
+			})
+			must(t, err)
 			rotate(t, dir, guard, secret.Add, "pepper", "mac")
 			rotate(t, dir, guard, secret.Promote, "pepper", "mac")
 			// Killed in the middle: the context ends with some rows done.
@@ -250,6 +257,9 @@ func TestARotationUnderLoadFailsNothingAndMovesNoRevision(t *testing.T) {
 				}
 				if all, err := v.SignIns(); err != nil || len(all) != 1 || string(all[0].Refresh) != "refresh" {
 					t.Errorf("sign-ins %+v: %v", all, err)
+				}
+				if f, err := v.File(file.ID); err != nil || f.LinkURL != file.LinkURL {
+					t.Errorf("a file's link: %+v, %v", f, err)
 				}
 				return err
 			}))

@@ -12,7 +12,6 @@ import (
 // tx is one member of a group, reading and writing.
 type tx struct {
 	view
-	store.LibraryTx // TODO(store): built in library.go
 	g      *group
 	cause  gatehouse.Cause
 	rev    gatehouse.Revision // what it commits under, if it records anything
@@ -116,16 +115,38 @@ func put[T any](t *tx, a *authority[T], x *T, act gatehouse.Act) error {
 		return t.fail(err)
 	}
 	if a.file != nil {
-		if err := a.file(t.sess, before, x); err != nil {
+		if err := a.file(t, before, x); err != nil {
 			return t.fail(err)
 		}
 	}
-	act.Kind, act.Subject, act.Result = a.kind, f.id, gatehouse.Done
-	t.g.undos = append(t.g.undos, t.g.setHead(headOf(a.kind, f.id), t.rev))
-	if err := t.leaf(act); err != nil {
+	return moved(t, a, f.id, act)
+}
+
+// moved tells the log, and the feed where it carries the kind, that a record is
+// another from this revision on.
+func moved[T any](t *tx, a *authority[T], id string, act gatehouse.Act) error {
+	act.Kind, act.Subject, act.Result = a.kind, id, gatehouse.Done
+	t.g.undos = append(t.g.undos, t.g.setHead(headOf(a.kind, id), t.rev))
+	if err := t.leaf(act); err != nil || a.quiet {
 		return err
 	}
-	return t.change(a.kind, f.id)
+	return t.change(a.kind, id)
+}
+
+// drop removes a record of a kind that leaves no tombstone. Its head moves to
+// this revision, which no row has: one that is put back is behind the log.
+func drop[T any](t *tx, a *authority[T], id string, act gatehouse.Act) error {
+	before, _, err := findRow(&t.view, a, id)
+	if err != nil {
+		return err
+	}
+	if _, err := t.sess.exec(query(`DELETE FROM `+a.table+` WHERE id = ?`), id); err != nil {
+		return t.fail(err)
+	}
+	if err := a.file(t, before, nil); err != nil {
+		return t.fail(err)
+	}
+	return moved(t, a, id, act)
 }
 
 // replaced reads what a Put replaces; a record that the log has never named
@@ -144,6 +165,8 @@ func replaced[T any](t *tx, a *authority[T], f facts) (before *T, version int64,
 		return before, r.version, nil
 	case gatehouse.CodeOf(err) != gatehouse.NotFound:
 		return nil, 0, err
+	case !a.named && a.dropped && r == nil:
+		return nil, 0, gatehouse.Errorf(gatehouse.FailedPrecondition, "the %s was deleted, and its id is never used again", a.kind)
 	case !a.named:
 		return nil, 0, gatehouse.Errorf(gatehouse.FailedPrecondition, "the stored %s was changed from outside and cannot be updated", a.kind)
 	case r != nil:

@@ -11,7 +11,6 @@ import (
 
 // view reads in one transaction: a snapshot, or the writer's own.
 type view struct {
-	store.LibraryView // TODO(store): built in library.go
 	s    *Store
 	ctx  context.Context
 	sess *session

@@ -19,15 +19,13 @@ type work struct {
 	// teams are those that draws have read: a thousand budgets take milliseconds to
 	// verify, and a gateway asks for many funds of a team at once.
 	teams map[gatehouse.ID]*gatehouse.Team
-
-	store.LibraryWork // TODO(store): built in library.go
 }
 
 var _ store.Work = work{}
 
 // Work implements [store.Store].
 func (s *Store) Work(ctx context.Context, f func(store.Work) error) error {
-	return s.performBy(ctx, s.small, func(w *session) error { return f(work{w, s.opts.Now(), s, map[gatehouse.ID]*gatehouse.Team{}, nil}) })
+	return s.performBy(ctx, s.small, func(w *session) error { return f(work{w, s.opts.Now(), s, map[gatehouse.ID]*gatehouse.Team{}}) })
 }
 
 const (

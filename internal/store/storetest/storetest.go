@@ -24,7 +24,7 @@ type promise struct {
 
 // Run checks every promise of the contract.
 func Run(t *testing.T, factory Factory) {
-	for _, list := range [][]promise{updatePromises, keyPromises, recordPromises, auditPromises, usagePromises, retentionPromises, workPromises, ledgerPromises, paidPromises, fundPromises, peoplePromises} {
+	for _, list := range [][]promise{updatePromises, keyPromises, recordPromises, auditPromises, usagePromises, retentionPromises, workPromises, ledgerPromises, paidPromises, fundPromises, peoplePromises, libraryPromises, libraryListPromises, taskPromises, blobPromises} {
 		for _, p := range list {
 			t.Run(p.name, func(t *testing.T) {
 				t.Parallel() // much of a case is waiting for a disk

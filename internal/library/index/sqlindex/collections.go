@@ -46,7 +46,7 @@ func (s *Store) PutCollection(ctx context.Context, team gatehouse.ID, c index.Co
 		if err != nil || !found {
 			return err
 		}
-		if there.Metric != c.Metric || c.Dimension != 0 && there.Dimension != c.Dimension {
+		if there.Metric != c.Metric || c.Dimension != 0 && there.Dimension != 0 && there.Dimension != c.Dimension {
 			return gatehouse.Errorf(gatehouse.FailedPrecondition, "the collection is indexed by %s in %d dimensions: delete it to change that", there.Metric, there.Dimension)
 		}
 		return nil

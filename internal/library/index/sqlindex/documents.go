@@ -4,7 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"slices"
+	"iter"
 
 	"gatehouse"
 	"gatehouse/internal/library/index"
@@ -18,17 +18,11 @@ func (d document) first() int64 { return d.row << placeBits }
 func (d document) last() int64  { return d.first() + max(d.chunks, 1) - 1 }
 
 // PutDocument implements [index.Index].
-func (s *Store) PutDocument(ctx context.Context, team, collection gatehouse.ID, d index.Document, chunks []index.Chunk) error {
-	if err := checkChunks(chunks); err != nil {
-		return err
-	}
+func (s *Store) PutDocument(ctx context.Context, team, collection gatehouse.ID, d index.Document, chunks iter.Seq2[index.Chunk, error]) error {
 	return s.write(ctx, func(tx *sql.Tx) error {
 		c, found, err := s.locked(ctx, tx, team, collection)
 		if err == nil && !found {
 			err = noCollection()
-		}
-		if err == nil {
-			err = s.settle(ctx, tx, &c, chunks)
 		}
 		if err == nil {
 			err = s.dropNamed(ctx, tx, c, d.ID)
@@ -40,34 +34,25 @@ func (s *Store) PutDocument(ctx context.Context, team, collection gatehouse.ID, 
 	})
 }
 
-func checkChunks(chunks []index.Chunk) error {
-	var bad gatehouse.Violations
-	if len(chunks) > index.MaxChunks {
-		bad.Addf("chunks", "are %d; a document has at most %d: make them larger", len(chunks), index.MaxChunks)
-		return bad.Err()
-	}
-	for i, c := range chunks {
-		if len(c.Text) > index.MaxChunk {
-			bad.Addf(fmt.Sprintf("chunks[%d]", i), "has %d bytes; at most %d are allowed", len(c.Text), index.MaxChunk)
-		}
-		if len(bad) == 10 {
-			break
-		}
-	}
-	return bad.Err()
-}
-
-// settle sees that the vectors are of the collection's dimension, which the
-// first one sets where it is open.
-func (s *Store) settle(ctx context.Context, tx *sql.Tx, c *Collection, chunks []index.Chunk) error {
+// settle sees that chunks, the first of which has this place in its document,
+// are within bounds and that their vectors are of the collection's dimension,
+// which the first one sets where it is open.
+func (s *Store) settle(ctx context.Context, tx *sql.Tx, c *Collection, place int64, chunks []index.Chunk) error {
 	before := c.Dimension
 	for i, chunk := range chunks {
+		at := fmt.Sprintf("chunks[%d]", place+int64(i))
+		if len(chunk.Text) > index.MaxChunk {
+			return gatehouse.Violations{{Field: at, Problem: fmt.Sprintf("has %d bytes; at most %d are allowed", len(chunk.Text), index.MaxChunk)}}.Err()
+		}
 		if c.Dimension == 0 {
 			c.Dimension = len(chunk.Vector)
 		}
-		if err := checkVector(fmt.Sprintf("chunks[%d].vector", i), chunk.Vector, c.Dimension); err != nil {
+		if err := checkVector(at+".vector", chunk.Vector, c.Dimension); err != nil {
 			return err
 		}
+	}
+	if n := place + int64(len(chunks)); n > index.MaxChunks {
+		return gatehouse.Violations{{Field: "chunks", Problem: fmt.Sprintf("are more than %d: make them larger", index.MaxChunks)}}.Err()
 	}
 	if c.Dimension == before {
 		return nil
@@ -75,33 +60,75 @@ func (s *Store) settle(ctx context.Context, tx *sql.Tx, c *Collection, chunks []
 	return s.sql("UPDATE index_collections SET dimension = ? WHERE id = ?", c.Dimension, c.Row).Exec(ctx, tx)
 }
 
-// putAtOnce is how many chunks are cut into words at a time: words take several
-// times the memory of the text.
-const putAtOnce = 200
+// putAtOnce is how many chunks are held and cut into words at a time: words take
+// several times the memory of the text. putBytes is how many bytes of them.
+const (
+	putAtOnce = 200
+	putBytes  = 2 << 20
+)
 
-func (s *Store) insert(ctx context.Context, tx *sql.Tx, c Collection, d index.Document, chunks []index.Chunk) error {
-	var doc, vectors, bytes int64
-	_, err := s.sql("INSERT INTO index_documents (collection, uuid, name, content_type, size, created_us, chunks, vectors, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0) RETURNING id",
-		c.Row, id(d.ID), clean(d.Name), clean(d.ContentType), d.Size, d.Created.UnixMicro(), len(chunks)).One(ctx, tx, &doc)
+// insert writes a document and its chunks, some at a time.
+func (s *Store) insert(ctx context.Context, tx *sql.Tx, c Collection, d index.Document, chunks iter.Seq2[index.Chunk, error]) error {
+	p := putting{s: s, ctx: ctx, tx: tx, c: c}
+	_, err := s.sql("INSERT INTO index_documents (collection, uuid, name, content_type, size, created_us, chunks, vectors, bytes) VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0) RETURNING id",
+		c.Row, id(d.ID), clean(d.Name), clean(d.ContentType), d.Size, d.Created.UnixMicro()).One(ctx, tx, &p.doc)
 	if err != nil {
 		return err
 	}
-	if err := s.putFields(ctx, tx, doc, d.Fields); err != nil {
+	if err := s.putFields(ctx, tx, p.doc, d.Fields); err != nil {
 		return err
 	}
-	next := doc << placeBits
-	for some := range slices.Chunk(chunks, putAtOnce) {
-		rows := s.rows(c, next, some)
-		next += int64(len(rows))
-		for _, r := range rows {
-			bytes += int64(len(r.Text))
-			vectors += int64(min(len(r.Vector), 1))
+	for chunk, err := range chunks {
+		if err == nil {
+			err = p.add(chunk)
 		}
-		if err := s.engine.PutChunks(ctx, tx, c, rows); err != nil {
+		if err != nil {
 			return err
 		}
 	}
-	return s.sql("UPDATE index_documents SET vectors = ?, bytes = ? WHERE id = ?", vectors, bytes, doc).Exec(ctx, tx)
+	if err := p.flush(); err != nil {
+		return err
+	}
+	return s.sql("UPDATE index_documents SET chunks = ?, vectors = ?, bytes = ? WHERE id = ?", p.count, p.vectors, p.bytes, p.doc).Exec(ctx, tx)
+}
+
+// putting is a document that is being written.
+type putting struct {
+	s   *Store
+	ctx context.Context
+	tx  *sql.Tx
+	c   Collection
+	doc int64
+
+	some                  []index.Chunk // to be written next
+	held                  int           // bytes of them
+	count, vectors, bytes int64         // written
+}
+
+func (p *putting) add(chunk index.Chunk) error {
+	p.some = append(p.some, chunk)
+	p.held += len(chunk.Text) + 4*len(chunk.Vector)
+	if len(p.some) < putAtOnce && p.held < putBytes {
+		return nil
+	}
+	return p.flush()
+}
+
+func (p *putting) flush() error {
+	if err := p.s.settle(p.ctx, p.tx, &p.c, p.count, p.some); err != nil {
+		return err
+	}
+	rows := p.s.rows(p.c, p.doc<<placeBits+p.count, p.some)
+	for _, r := range rows {
+		p.bytes += int64(len(r.Text))
+		p.vectors += int64(min(len(r.Vector), 1))
+	}
+	p.count += int64(len(rows))
+	p.some, p.held = p.some[:0], 0
+	if len(rows) == 0 {
+		return nil
+	}
+	return p.s.engine.PutChunks(p.ctx, p.tx, p.c, rows)
 }
 
 // maxWords is how many bytes of words a chunk is found by: a tsvector holds a

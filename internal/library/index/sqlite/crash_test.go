@@ -41,7 +41,7 @@ func edition(n int) []index.Chunk {
 func putForever(path string) {
 	ix, err := openPlain(path)
 	for n := 1; err == nil; n++ {
-		if err = ix.PutDocument(context.Background(), crashTeam, crashCollection, index.Document{ID: crashDocument, Fields: map[string]string{"edition": fmt.Sprint(n)}}, edition(n)); err == nil {
+		if err = ix.PutDocument(context.Background(), crashTeam, crashCollection, index.Document{ID: crashDocument, Fields: map[string]string{"edition": fmt.Sprint(n)}}, index.Of(edition(n)...)); err == nil {
 			fmt.Println(n)
 		}
 	}
