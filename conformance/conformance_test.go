@@ -88,12 +88,13 @@ func runCases(t *testing.T, sdk sdk, environ []string) {
 }
 
 // start runs an installation: one process, or with CONFORMANCE_TOPOLOGY=fleet
-// two control nodes over PostgreSQL, a gateway of a cluster and a Redis.
+// two control nodes over PostgreSQL, a gateway of a cluster, a Redis and an S3
+// server.
 func start(t *testing.T, environ ...string) *house {
 	t.Helper()
 	plan := town.Plan{Environ: append([]string{"GATEHOUSE_LOG_LEVEL=warn"}, environ...)}
 	if os.Getenv("CONFORMANCE_TOPOLOGY") == "fleet" {
-		plan.Controls, plan.Gateways, plan.Redis = 2, []string{"local"}, true
+		plan.Controls, plan.Gateways, plan.Redis, plan.Objects = 2, []string{"local"}, true, true
 	}
 	h := &house{Town: town.New(t, plan)}
 	h.gateway = h.Members[0].URL

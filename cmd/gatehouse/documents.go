@@ -357,7 +357,7 @@ func (w *waiting) told(d *gatehouse.Document, done int) bool {
 	name := escaped(d.File.Name)
 	switch d.State.Status {
 	case gatehouse.DocumentProcessed:
-		p.done("indexed %s, %d chunks", name, d.State.Chunks)
+		p.done("indexed %s, chunks: %d", name, d.State.Chunks)
 	case gatehouse.DocumentFailed:
 		p.done("failed %s: %s", name, escaped(d.State.Problem))
 	default:

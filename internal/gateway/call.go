@@ -67,6 +67,7 @@ type call struct {
 	ids       [1]string // the request id, as a header's values
 	heard     bool      // the body was read to its end, or there is none
 	closing   bool      // the connection is not to be kept
+	deaf      bool      // the request's context no longer tells whether the client left
 
 	direct  bool // see answer.go
 	chunked bool

@@ -159,25 +159,24 @@ func TestAFileThatCannotBeInlinedIsNamed(t *testing.T) {
 // The text of files counts as the prompt that it is: for the limits, for the
 // memory of bodies, and for the bound of one body.
 func TestInlinedFilesAreCounted(t *testing.T) {
-	up, lib := new(provider), newShelf(t, reading)
-	w := newWorld(t)
-	w.upstream("one", serve(t, up.handle))
-	limited := w.key(0, func(k *gatehouse.Key) { k.Limits = gatehouse.Limits{TPM: 1000}; k.ReserveTPM = true })
-	key := w.key(0)
-	body := parts("", `{"type":"file","file":{"file_id":"`+bigID+`"}}`)
-	w.start(lib.config)
-	if r := w.post(limited, "/v1/chat/completions", body); r.status != 429 {
-		t.Errorf("a file passed the limit: %d %s", r.status, r.body)
-	}
-	for most, status := range map[int64]int{maxFileText: 413, 4 << 20: 200} {
-		w.listen(lib.config, func(c *Config) { c.MaxBody = most })
-		if r := w.post(key, "/v1/chat/completions", body); r.status != status {
-			t.Errorf("MaxBody %d: %d %s", most, r.status, r.body)
+	for name, c := range map[string]struct {
+		limits gatehouse.Limits
+		change func(*Config)
+		status int
+	}{
+		"as tokens":    {gatehouse.Limits{TPM: 1000}, func(*Config) {}, 429},
+		"as a body":    {gatehouse.Limits{}, func(c *Config) { c.MaxBody = maxFileText }, 413},
+		"as memory":    {gatehouse.Limits{}, func(c *Config) { c.MaxBodies = maxFileText / 2 }, 503},
+		"within these": {gatehouse.Limits{TPM: 1 << 20}, func(c *Config) { c.MaxBody, c.MaxBodies = 2*maxFileText, 4*maxFileText }, 200},
+	} {
+		lib := newShelf(t, reading)
+		w := newWorld(t)
+		w.upstream("one", serve(t, new(provider).handle))
+		key := w.key(0, func(k *gatehouse.Key) { k.Limits, k.ReserveTPM = c.limits, c.limits.TPM > 0 })
+		w.start(lib.config, c.change)
+		if r := w.post(key, "/v1/chat/completions", parts("", `{"type":"file","file":{"file_id":"`+bigID+`"}}`)); r.status != c.status {
+			t.Errorf("%s: %d %s", name, r.status, r.body)
 		}
+		w.eventually(func() bool { return w.g.bodies.Load() == 0 })
 	}
-	w.listen(lib.config, func(c *Config) { c.MaxBodies = maxFileText / 2 })
-	if r := w.post(key, "/v1/chat/completions", body); r.status != 503 {
-		t.Errorf("a file passed the budget: %d %s", r.status, r.body)
-	}
-	w.eventually(func() bool { return w.g.bodies.Load() == 0 })
 }

@@ -117,6 +117,11 @@ func (c *call) askLibrary() *refusal {
 		return no
 	}
 	req, in := c.question()
+	if in != nil {
+		ctx, cancel := in.watched(c.r.Context())
+		defer cancel()
+		req = req.WithContext(ctx)
+	}
 	resp, err := c.g.c.Library.Ask(req, c.asserted(req.ContentLength))
 	c.reached = err == nil
 	if err != nil {

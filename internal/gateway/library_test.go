@@ -225,19 +225,19 @@ func (e *endless) Read(p []byte) (int, error) {
 // end, and the gateway sets nothing of its budget for bodies aside.
 func TestAnUploadIsNotGathered(t *testing.T) {
 	const size = 24 << 20
-	first, held := make(chan struct{}), int64(-1)
+	first := make(chan struct{}, 1)
+	var held atomic.Int64
 	w := newWorld(t)
 	lib := newShelf(t, func(rw http.ResponseWriter, r *http.Request) {
 		_, _ = io.ReadFull(r.Body, make([]byte, 1<<10))
-		close(first)
+		first <- struct{}{}
 		n, err := io.Copy(io.Discard, r.Body)
-		held = w.g.bodies.Load()
+		held.Store(w.g.bodies.Load())
 		fmt.Fprintf(rw, "%d %v", n+1<<10, err)
 	})
 	key := w.key(0)
 	w.start(lib.config, func(c *Config) { c.MaxBody, c.MaxBodies = 1<<20, 1<<20 })
 	for _, length := range []int64{size, -1} {
-		first = make(chan struct{})
 		pr, pw := io.Pipe()
 		go func() {
 			_, _ = pw.Write(make([]byte, 64<<10))
@@ -254,8 +254,8 @@ func TestAnUploadIsNotGathered(t *testing.T) {
 		w.must(err)
 		body, _ := io.ReadAll(resp.Body)
 		resp.Body.Close()
-		if resp.StatusCode != 200 || string(body) != fmt.Sprint(size, " <nil>") || held != 0 {
-			t.Errorf("%d %s, %d bytes held", resp.StatusCode, body, held)
+		if resp.StatusCode != 200 || string(body) != fmt.Sprint(size, " <nil>") || held.Load() != 0 {
+			t.Errorf("%d %s, %d bytes held", resp.StatusCode, body, held.Load())
 		}
 	}
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
@@ -349,7 +349,7 @@ func TestAnUploadThatStandsStillEnds(t *testing.T) {
 // and one that breaks off never looks whole.
 func TestADownloadFlows(t *testing.T) {
 	content := bytes.Repeat([]byte("0123456789abcdef"), 64<<10)
-	cut := false
+	var cut atomic.Bool
 	lib := newShelf(t, func(w http.ResponseWriter, r *http.Request) {
 		for name, v := range map[string]string{
 			"Content-Type": "application/octet-stream", "Content-Disposition": `attachment; filename=x`, "X-Content-Type-Options": "nosniff",
@@ -361,7 +361,7 @@ func TestADownloadFlows(t *testing.T) {
 			w.Header().Set("Content-Length", fmt.Sprint(len(content)))
 		}
 		_, _ = w.Write(content[:len(content)/2])
-		if cut {
+		if cut.Load() {
 			panic(http.ErrAbortHandler)
 		}
 		_, _ = w.Write(content[len(content)/2:])
@@ -370,13 +370,13 @@ func TestADownloadFlows(t *testing.T) {
 	key := w.key(0)
 	w.start(lib.config)
 	for _, query := range []string{"", "?format=text"} {
-		cut = false
+		cut.Store(false)
 		r := w.get(key, one+"/content"+query)
 		if r.status != 200 || r.body != string(content) || r.err != nil || r.header.Get("X-Content-Type-Options") != "nosniff" || r.header.Get("X-Own") != "" ||
 			r.header.Get("Content-Disposition") == "" || r.header.Get("Cache-Control") == "" {
 			t.Error(query, r.status, len(r.body), r.err, r.header)
 		}
-		cut = true
+		cut.Store(true)
 		if r := w.get(key, one+"/content"+query); r.err == nil {
 			t.Error(query, "a cut file looked whole", r.status, len(r.body))
 		}

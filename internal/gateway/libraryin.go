@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"io"
@@ -63,20 +64,36 @@ func (a *arrival) Read(p []byte) (int, error) {
 // Close implements [io.Closer]. The body is the call's to close.
 func (a *arrival) Close() error { return nil }
 
-// closeArrival takes the body back. A read that waits for the client is ended
-// first: net/http would wait for it before it lets the request go.
+// closeArrival takes the body back. A read that waits for the client is ended:
+// net/http would wait for it before it lets the request go. net/http may take
+// that for a client that left, so from then on its word counts no more.
 func (c *call) closeArrival(a *arrival) {
 	if a.over.Swap(true) {
 		return
 	}
-	c.readDeadline(-time.Second) // a read that has not begun yet finds it, or sees that it is over
-	a.mu.Lock()
+	if !a.mu.TryLock() {
+		c.deaf = true
+		c.readDeadline(-time.Second)
+		a.mu.Lock()
+	}
 	defer a.mu.Unlock()
+	c.readDeadline(0)
 	if c.heard = a.ended; !c.heard {
 		c.closing = true // rather than read the rest
-		return
+		c.readDeadline(-time.Second)
 	}
-	c.readDeadline(0)
+}
+
+// watched is the context of an upload: the client's, until the body is taken
+// back.
+func (a *arrival) watched(client context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(client))
+	stop := context.AfterFunc(client, func() {
+		if !a.over.Load() {
+			cancel()
+		}
+	})
+	return ctx, func() { stop(); cancel() }
 }
 
 func (c *call) tooLong(most int64) *refusal {

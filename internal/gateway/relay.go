@@ -152,7 +152,7 @@ func (c *call) part(x *exchange, p []byte) {
 // left reports whether the client has gone. From then on nothing is written
 // and the answer is only read to its end.
 func (c *call) left() bool {
-	c.gone = c.gone || c.r.Context().Err() != nil || c.wire != nil && c.wire.gone.Load()
+	c.gone = c.gone || !c.deaf && c.r.Context().Err() != nil || c.wire != nil && c.wire.gone.Load()
 	return c.gone
 }
 

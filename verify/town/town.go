@@ -31,6 +31,9 @@ type Plan struct {
 	Controls int
 	Gateways []string // the cluster of each gateway process
 	Redis    bool     // the authority; else control is
+	// Objects has an S3 server for the files of the library, which embeds through
+	// the first gateway; else each control node has a directory of its own.
+	Objects bool
 	Binary   string   // of every process; this commit's unless said
 }
 
@@ -43,6 +46,7 @@ type Town struct {
 	Members    []Member // of the gateways, in their order
 	Postgres   *engine.Postgres
 	Redis      *engine.Redis
+	Objects    *engine.ObjectStore
 	Team, Key  string
 	Management string // URL of the first control node
 	// Wires between each gateway and control, each control node and PostgreSQL,
@@ -51,6 +55,7 @@ type Town struct {
 	Provider                       *simulate.Upstream
 	ProviderURL                    string
 	Client                         *http.Client
+	addresses                      []string // of gateway processes
 	plan                           Plan
 }
 
@@ -84,6 +89,12 @@ func New(t testing.TB, plan Plan) *Town {
 		w.Redis = engine.NewRedis()
 		w.must(w.Redis.Start())
 		w.ageAuthority()
+	}
+	for range plan.Gateways {
+		w.addresses = append(w.addresses, FreeAddr(t))
+	}
+	if plan.Objects {
+		w.objects()
 	}
 	w.controls()
 	for i, cluster := range plan.Gateways {
@@ -124,6 +135,9 @@ func (w *Town) tearDown() {
 	if w.Redis != nil {
 		w.Redis.Kill()
 	}
+	if w.Objects != nil {
+		w.Objects.Kill()
+	}
 }
 
 // ageAuthority makes the memory of the authority two minutes old, as that of a
@@ -155,6 +169,25 @@ func (w *Town) database() {
 	out, err := exec.Command(w.plan.Binary, "migrate", "--database", pg.DSN("gatehouse"), "--request-role", RequestRole).CombinedOutput()
 	if err != nil {
 		w.T.Fatalf("migrate: %v\n%s", err, out)
+	}
+}
+
+// objects starts an S3 server and has all of control keep files there.
+func (w *Town) objects() {
+	w.T.Helper()
+	var err error
+	w.Objects, err = engine.NewObjectStore(w.Dir)
+	w.must(err)
+	w.must(w.Objects.Start())
+	b, err := w.Objects.NewBucket()
+	w.must(err)
+	access, secret := filepath.Join(w.Dir, "s3-access"), filepath.Join(w.Dir, "s3-secret")
+	w.must(os.WriteFile(access, []byte(b.AccessKey), 0o600))
+	w.must(os.WriteFile(secret, []byte(b.SecretKey), 0o600))
+	w.plan.Environ = append(slices.Clone(w.plan.Environ), "GATEHOUSE_LIBRARY_BLOBS=s3://"+b.Name+"/files", "GATEHOUSE_LIBRARY_S3_ENDPOINT="+b.Endpoint,
+		"GATEHOUSE_LIBRARY_S3_REGION="+b.Region, "GATEHOUSE_LIBRARY_S3_ACCESS_KEY_FILE="+access, "GATEHOUSE_LIBRARY_S3_SECRET_KEY_FILE="+secret)
+	if len(w.addresses) > 0 {
+		w.plan.Environ = append(w.plan.Environ, "GATEHOUSE_LIBRARY_GATEWAY=http://"+w.addresses[0])
 	}
 }
 
@@ -294,7 +327,7 @@ func (w *Town) addGateway(i int, cluster string) {
 		w.T.Fatalf("cluster %s: %d %s", cluster, status, answer)
 	}
 	token := w.joinToken(cluster)
-	address, metrics := FreeAddr(w.T), FreeAddr(w.T)
+	address, metrics := w.addresses[i], FreeAddr(w.T)
 	data := filepath.Join(w.Dir, fmt.Sprintf("gateway-%d", i))
 	p := &Process{
 		Name: fmt.Sprintf("gateway %d of %s", i, cluster), Binary: w.plan.Binary, ReadyURL: "http://" + address + "/readyz",

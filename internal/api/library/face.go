@@ -153,7 +153,7 @@ var statuses = map[gatehouse.Code]int{
 // fail answers with an error. A client that is gone is told nothing.
 func (f *face) fail(w *answer, r *http.Request, a *assertion.Assertion, err error) {
 	code := gatehouse.CodeOf(err)
-	if code == gatehouse.Internal && r.Context().Err() == nil {
+	if (code == gatehouse.Internal || code == gatehouse.Unavailable) && r.Context().Err() == nil {
 		f.Logger.Error("a request to the library failed", "request_id", a.RequestID, "route", r.Pattern, "err", err)
 	}
 	if w.begun {

@@ -149,7 +149,7 @@ func TestACutUploadKeepsNothing(t *testing.T) {
 	lib := new(files)
 	for i := range len(body) - 4 { // the last line end is nobody's
 		if w := ask(t, admitted(newFace(lib)), "POST", "/v1/files", body[:i], "Content-Type", kind); w.Code != 400 || lib.asked != "" {
-			t.Fatalf("cut at %d of %d: %d %s", i, len(body), w.Code, w.Body)
+			t.Fatalf("cut at %d of %d (%q): %d %s", i, len(body), body[i-20:i], w.Code, w.Body)
 		}
 	}
 	long := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -290,8 +290,12 @@ func TestLocalIsAWire(t *testing.T) {
 	begun = make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
 	pr, pw = io.Pipe()
-	defer pw.Close()
-	go func() { _, _ = pw.Write([]byte("0123")); <-begun; cancel() }()
+	go func() {
+		_, _ = pw.Write([]byte("0123"))
+		<-begun
+		cancel()
+		pw.CloseWithError(context.Canceled) // as a client's body ends when it leaves
+	}()
 	if _, err := local.Ask(req(ctx, pr), said); !errors.Is(err, gatehouse.Unavailable) {
 		t.Error(err)
 	}

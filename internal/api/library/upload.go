@@ -1,6 +1,7 @@
 package library
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"mime"
@@ -34,7 +35,8 @@ func (f *face) upload(w http.ResponseWriter, r *http.Request, who library.Asker)
 	if err != nil || kind != "multipart/form-data" || params["boundary"] == "" {
 		return gatehouse.Errorf(gatehouse.InvalidArgument, "Content-Type must be multipart/form-data with a boundary.")
 	}
-	form := &form{parts: multipart.NewReader(r.Body, params["boundary"]), seen: map[string]bool{}}
+	body := &ending{from: r.Body, want: "--" + params["boundary"] + "--"}
+	form := &form{body: body, parts: multipart.NewReader(body, params["boundary"]), seen: map[string]bool{}}
 	file, err := form.toFile()
 	if err != nil {
 		return err
@@ -52,6 +54,7 @@ func (f *face) upload(w http.ResponseWriter, r *http.Request, who library.Asker)
 
 // form is an upload's, as far as it was read.
 type form struct {
+	body   *ending
 	parts  *multipart.Reader
 	seen   map[string]bool
 	life   string // seconds
@@ -174,6 +177,9 @@ func (c *content) Read(p []byte) (int, error) {
 func (c *content) rest() error {
 	for {
 		p, err := c.form.next()
+		if err == io.EOF {
+			return c.form.body.whole()
+		}
 		if err != nil {
 			return err
 		}
@@ -184,4 +190,35 @@ func (c *content) rest() error {
 			return err
 		}
 	}
+}
+
+// ending remembers the end of a body: the form's reader takes one that is cut
+// behind a boundary for whole.
+type ending struct {
+	from io.Reader
+	want string // the closing boundary
+	last []byte
+}
+
+// Read implements [io.Reader].
+func (e *ending) Read(p []byte) (int, error) {
+	n, err := e.from.Read(p)
+	most := len(e.want) + 2
+	e.last = append(e.last, p[max(0, n-most):n]...)
+	if extra := len(e.last) - most; extra > 0 {
+		e.last = append(e.last[:0], e.last[extra:]...)
+	}
+	return n, err
+}
+
+// whole reads what is left, and is [io.EOF] when the closing boundary is the last
+// that came.
+func (e *ending) whole() error {
+	if _, err := io.Copy(io.Discard, e); err != nil {
+		return malformed(err)
+	}
+	if bytes.HasSuffix(bytes.TrimRight(e.last, "\r\n"), []byte(e.want)) {
+		return io.EOF
+	}
+	return malformed(io.ErrUnexpectedEOF)
 }

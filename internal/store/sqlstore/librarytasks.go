@@ -28,7 +28,7 @@ const (
 VALUES (?, ?, ?, ?, ?, 0, ?, '') ON CONFLICT (collection_id, file_id) DO UPDATE SET kind = excluded.kind, generation = excluded.generation, attempts = 0,
 holder = CASE WHEN library_tasks.due_us > excluded.due_us THEN library_tasks.holder ELSE '' END,
 due_us = CASE WHEN library_tasks.holder <> '' AND library_tasks.due_us > excluded.due_us THEN library_tasks.due_us ELSE excluded.due_us END`
-	selectLiving         query = `SELECT id FROM library_collections WHERE id = ?`
+	selectLiving query = `SELECT id FROM library_collections WHERE id = ?`
 	// selectTaskGeneration is of a task whose document is not there.
 	selectTaskGeneration query = `SELECT k.generation FROM library_tasks k WHERE k.collection_id = ? AND k.file_id = ?
 AND NOT EXISTS (SELECT 1 FROM library_documents d WHERE d.collection_id = k.collection_id AND d.file_id = k.file_id)`

@@ -91,7 +91,7 @@ ON CONFLICT (collection_id, file_id) DO UPDATE SET created_us = excluded.created
 	insertField                 = `INSERT INTO library_fields (collection_id, file_id, team_id, field, value, digest) VALUES `
 	deleteFields          query = `DELETE FROM library_fields WHERE collection_id = ? AND file_id = ?`
 
-	selectShare query = `SELECT f.team_id, f.size, f.owned, CASE WHEN f.home = '' OR c.id IS NOT NULL THEN f.counted ELSE 0 END, COALESCE(c.id, '')
+	selectShare query = `SELECT f.team_id, f.size, f.owned, CASE WHEN f.home = '' OR c.id IS NOT NULL THEN f.counted ELSE 0 END, COALESCE(c.id, ''), CASE WHEN f.home = COALESCE(c.id, '') THEN 0 ELSE 1 END
 FROM library_files f LEFT JOIN library_collections c ON c.id = f.home WHERE f.id = ?`
 	selectHolders query = `SELECT c.id FROM library_documents d JOIN library_collections c ON c.id = d.collection_id WHERE d.file_id = ? AND d.gone = 0 LIMIT 2`
 	updateShare   query = `UPDATE library_files SET counted = ?, home = ? WHERE id = ?`
@@ -294,11 +294,12 @@ type share struct {
 	size         int64
 	counted      bool
 	home         string
+	stale        bool // the home that is filed was dropped
 }
 
 // shareOf reads where a file counts; one whose home was dropped counts nowhere.
 func (t *tx) shareOf(id string) (p share, err error) {
-	p.there, err = t.sess.one(selectShare, []any{id}, &p.team, &p.size, &p.owned, &p.counted, &p.home)
+	p.there, err = t.sess.one(selectShare, []any{id}, &p.team, &p.size, &p.owned, &p.counted, &p.home, &p.stale)
 	return p, err
 }
 
@@ -313,7 +314,7 @@ func (t *tx) recount(id string, was share) error {
 			return err
 		}
 	}
-	if to.counted == was.counted && to.home == was.home && to.size == was.size && was.there {
+	if to.counted == was.counted && to.home == was.home && to.size == was.size && was.there && !was.stale {
 		return nil
 	}
 	if err := t.count(was, to); err != nil {

@@ -225,6 +225,7 @@ func ownedFiles(b *bench) {
 	}
 	b.equal(len(unheld()), 2)
 	b.sweep()
+	b.equal(len(unheld()), 2)
 	for _, f := range unheld() {
 		b.dropFile(f)
 	}

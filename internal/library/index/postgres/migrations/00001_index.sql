@@ -47,5 +47,5 @@ CREATE INDEX index_chunks_1 ON index_chunks ((id >> 20));
 -- The words are lexemes already, each with its collection before it: no parser
 -- may look at them, and no collection is searched in another's words.
 CREATE INDEX index_chunks_2 ON index_chunks USING gin (words);
--- How common a word is, is estimated in a sixteenth of the chunks.
-CREATE INDEX index_chunks_3 ON index_chunks USING gin (words) WHERE (hashint8(id) & 15) = 0;
+-- How common a word is, is estimated in a 64th of the chunks.
+CREATE INDEX index_chunks_3 ON index_chunks USING gin (words) WHERE (hashint8(id) & 63) = 0;
