@@ -33,7 +33,7 @@ func TestSchemathesis(t *testing.T) {
 		plan town.Plan
 	}{
 		{"sqlite", town.Plan{}},
-		{"postgres", town.Plan{Controls: 1, Gateways: []string{"local"}}},
+		{"postgres", town.Plan{Controls: 1, Gateways: []string{"local"}, Objects: true}},
 	} {
 		t.Run(engine.name, func(t *testing.T) {
 			engine.plan.Environ = []string{"GATEHOUSE_LOG_LEVEL=warn"}

@@ -30,7 +30,13 @@ func TestHostileDocumentsEndInAStatus(t *testing.T) {
 		t.Fatalf("%d %s", status, answer)
 	}
 	wanted := map[string]hostile.Document{}
+	alike := 0
 	for _, d := range append(hostile.Corpus(), honest) {
+		if strings.Contains(d.What, " as a") || strings.Contains(d.What, " cut at ") {
+			if alike++; alike%4 != 0 {
+				continue // no different here
+			}
+		}
 		if strings.Contains(d.What, "MiB") || strings.Contains(d.What, "million") {
 			continue // long, and no different here
 		}
@@ -42,7 +48,13 @@ func TestHostileDocumentsEndInAStatus(t *testing.T) {
 		}
 	}
 	processed := h.judged(made.ID, wanted)
-	t.Logf("of %d documents %d were processed", len(wanted), len(processed))
+	good := 0
+	for _, is := range processed {
+		if is {
+			good++
+		}
+	}
+	t.Logf("of %d documents %d were processed", len(wanted), good)
 	req, err := http.NewRequest("POST", h.gateway+"/v1/documents/search",
 		strings.NewReader(fmt.Sprintf(`{"query":"words honest","source":{"collection_ids":[%q]},"limit":100,"retrieval_mode":{"type":"keyword"}}`, made.ID)))
 	h.must(err)
@@ -125,7 +137,7 @@ func (h *house) judged(collection string, wanted map[string]hostile.Document) ma
 			}
 			if doc.Status == "DOCUMENT_STATUS_PROCESSED" || doc.Status == "DOCUMENT_STATUS_FAILED" {
 				processed[id] = doc.Status == "DOCUMENT_STATUS_PROCESSED"
-				if processed[id] && !slices.Contains(d.Want, "text") || !processed[id] && (doc.Problem == "" || slices.Equal(d.Want, []string{"text"})) {
+				if processed[id] && !slices.Contains(d.Want, "text") || !processed[id] && (doc.Problem == "" || strings.Contains(d.What, " as a")) {
 					h.t.Errorf("%s: %s", d.What, answer)
 				}
 				break

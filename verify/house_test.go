@@ -36,6 +36,12 @@ func TestMain(m *testing.M) {
 // shapes its provider.
 func newHouse(t *testing.T, opt simulate.Options, environ ...string) *house {
 	t.Helper()
+	return houseOf(t, planned(t, opt, environ...))
+}
+
+// planned is the topology that the environment names.
+func planned(t *testing.T, opt simulate.Options, environ ...string) town.Plan {
+	t.Helper()
 	plan := town.Plan{Provider: opt, Environ: environ}
 	switch topology := os.Getenv("VERIFY_TOPOLOGY"); topology {
 	case "":
@@ -44,7 +50,7 @@ func newHouse(t *testing.T, opt simulate.Options, environ ...string) *house {
 	default:
 		t.Fatalf("VERIFY_TOPOLOGY: %q is not known: leave it out, or say fleet", topology)
 	}
-	return houseOf(t, plan)
+	return plan
 }
 
 // newLoneHouse is one process on SQLite, for what looks into its files.

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -30,6 +31,7 @@ func TestTheIsolationMatrix(t *testing.T) {
 	for _, op := range m.ops {
 		m.own(op)
 	}
+	m.ownSearches()
 	m.run() // before team B's own log holds what it tried
 	for _, op := range m.ops {
 		m.strangers(op)
@@ -37,8 +39,13 @@ func TestTheIsolationMatrix(t *testing.T) {
 		m.reachless(op)
 		m.foreigners(op)
 		m.neighbours(op)
+		m.roles(op)
+		m.turnedAway(op)
 	}
+	m.links()
+	m.backDoor()
 	m.calls()
+	m.gateCalls()
 	m.run()
 	after := m.objects()
 	for name, was := range before {
@@ -46,8 +53,10 @@ func TestTheIsolationMatrix(t *testing.T) {
 			t.Errorf("%s of team A was changed by strangers:\n%s\nto\n%s", name, was, after[name])
 		}
 	}
-	m.jobs = m.last
-	m.run()
+	for _, job := range m.last {
+		job()
+	}
+	m.deletions()
 	m.a.keep("hold", m.spend())
 	m.valid()
 	m.replays()
@@ -59,11 +68,14 @@ func TestTheIsolationMatrix(t *testing.T) {
 // document that says what can be asked.
 type matrix struct {
 	*house
-	doc           openapi.Document
 	ops           []*operation
 	a, b, never   *side
+	spare         *side             // team A, with other documents: what calls over gRPC end is there for those over REST
 	lacking       map[string]string // by scope, a key of the organisation with every other
+	personal      map[string]string // by role, a key of a member of team A
 	dead          []credential      // what proves nothing
+	outside       []outsider        // what opens nothing at the gateway
+	without       map[string]string // by endpoint, an API key of team A with every other
 	first         sync.Map          // the first answer of those that must all be the same
 	jobs, last    []func()          // cases; those that change something, for the end
 	judged, leaks atomic.Int64
@@ -73,27 +85,29 @@ type matrix struct {
 type operation struct {
 	*openapi.Operation
 	row
+	doc          *openapi.Document
+	gate         bool   // it is the gateway's
+	on           string // URL of the listener; empty: the management plane's
 	method, path string
 	parameters   []*openapi.Parameter
 }
 
 func newMatrix(t *testing.T) *matrix {
-	m := &matrix{house: newHouse(t, simulate.Options{}), lacking: map[string]string{}}
-	m.readDocument()
+	plan := planned(t, simulate.Options{}, "GATEHOUSE_LIBRARY_DESCRIBE_MODEL=grok-4")
+	plan.Objects = plan.Controls > 0
+	m := &matrix{house: houseOf(t, plan), lacking: map[string]string{}, personal: map[string]string{}, without: map[string]string{}}
+	m.readDocuments()
 	m.a, m.b = m.furnish("canary"), m.furnish("other")
 	m.never = nobody(m.a)
 	m.hireAndFire()
+	m.hireAtTheGate()
 	return m
 }
 
-// readDocument reads what the listener says it serves, and joins it with the
-// rows.
-func (m *matrix) readDocument() {
+// readDocuments reads what the two listeners say they serve, and joins it with
+// the rows. Of the gateway's it takes what leads to the library.
+func (m *matrix) readDocuments() {
 	m.t.Helper()
-	status, text := m.manage("GET", "/openapi.json", "")
-	if err := json.Unmarshal(text, &m.doc); err != nil || status != http.StatusOK {
-		m.t.Fatalf("the document: %d %v", status, err)
-	}
 	rows := map[string]row{}
 	for _, r := range matrixRows {
 		if _, twice := rows[r.op]; twice {
@@ -101,26 +115,45 @@ func (m *matrix) readDocument() {
 		}
 		rows[r.op] = r
 	}
-	for path, ops := range m.doc.Paths {
-		for method, op := range ops {
-			r, ok := rows[op.ID]
-			if !ok {
-				m.t.Errorf("%s (%s %s) has no row in the matrix: say in matrixRows how it is asked", op.ID, method, path)
-				continue
+	for _, listener := range []string{m.management, m.gateway} {
+		doc, gate := m.readDocument(listener), listener == m.gateway
+		for path, ops := range doc.Paths {
+			for method, op := range ops {
+				r, ok := rows[op.ID]
+				if gate && !ofLibrary(op) {
+					continue
+				}
+				if !ok {
+					m.t.Errorf("%s (%s %s) has no row in the matrix: say in matrixRows how it is asked", op.ID, method, path)
+					continue
+				}
+				delete(rows, op.ID)
+				o := &operation{Operation: op, row: r, doc: doc, gate: gate, method: strings.ToUpper(method), path: path}
+				if gate {
+					o.on = listener
+				}
+				for _, p := range op.Parameters {
+					o.parameters = append(o.parameters, o.parameter(p))
+				}
+				m.complete(o)
+				m.ops = append(m.ops, o)
 			}
-			delete(rows, op.ID)
-			o := &operation{Operation: op, row: r, method: strings.ToUpper(method), path: path}
-			for _, p := range op.Parameters {
-				o.parameters = append(o.parameters, m.parameter(p))
-			}
-			m.complete(o)
-			m.ops = append(m.ops, o)
 		}
 	}
 	for name := range rows {
-		m.t.Errorf("%s has a row in the matrix and is not in the document", name)
+		m.t.Errorf("%s has a row in the matrix and is in no document", name)
 	}
 	slices.SortFunc(m.ops, func(x, y *operation) int { return place(x.op) - place(y.op) })
+}
+
+func (m *matrix) readDocument(listener string) *openapi.Document {
+	m.t.Helper()
+	r := m.send("", asking{method: "GET", text: "/openapi.json\n\n", on: listener})
+	doc := new(openapi.Document)
+	if err := json.Unmarshal([]byte(r.body), doc); err != nil || r.status != http.StatusOK {
+		m.t.Fatalf("the document of %s: %d %v", listener, r.status, err)
+	}
+	return doc
 }
 
 // place of a row in the table: the order in which valid requests are made.
@@ -128,9 +161,9 @@ func place(op string) int {
 	return slices.IndexFunc(matrixRows, func(r row) bool { return r.op == op })
 }
 
-func (m *matrix) parameter(p *openapi.Parameter) *openapi.Parameter {
+func (o *operation) parameter(p *openapi.Parameter) *openapi.Parameter {
 	if name, ok := strings.CutPrefix(p.Ref, "#/components/parameters/"); ok {
-		return m.doc.Components.Parameters[name]
+		return o.doc.Components.Parameters[name]
 	}
 	return p
 }
@@ -147,10 +180,12 @@ func (m *matrix) complete(o *operation) {
 	if o.Body == nil {
 		return
 	}
-	for name := range m.members(o.Body.Content["application/json"].Schema, map[string]bool{}) {
-		said := strings.Contains(o.body, `"`+name+`"`) || slices.Contains(strings.Fields(o.unnamed), name)
-		if idMember.MatchString(name) && !said {
-			m.t.Errorf("%s: the row leaves out the member %s, which holds an id", o.ID, name)
+	for _, media := range o.Body.Content {
+		for name := range o.members(media.Schema, map[string]bool{}) {
+			said := strings.Contains(o.body, `"`+name+`"`) || slices.Contains(strings.Fields(o.unnamed), name)
+			if idMember.MatchString(name) && !said {
+				m.t.Errorf("%s: the row leaves out the member %s, which holds an id", o.ID, name)
+			}
 		}
 	}
 }
@@ -159,7 +194,7 @@ func (m *matrix) complete(o *operation) {
 var idMember = regexp.MustCompile(`(^i|I|_i)ds?$|^(heir|value|email|filters)$`)
 
 // members are the names of all that a body may hold.
-func (m *matrix) members(s *openapi.Schema, out map[string]bool) map[string]bool {
+func (o *operation) members(s *openapi.Schema, out map[string]bool) map[string]bool {
 	if s == nil || s.ReadOnly {
 		return out
 	}
@@ -168,17 +203,17 @@ func (m *matrix) members(s *openapi.Schema, out map[string]bool) map[string]bool
 			return out
 		}
 		out[name] = true
-		return m.members(m.doc.Components.Schemas[name], out)
+		return o.members(o.doc.Components.Schemas[name], out)
 	}
 	for name, p := range s.Properties {
 		if !p.ReadOnly {
 			out[name] = true
-			m.members(p, out)
+			o.members(p, out)
 		}
 	}
-	m.members(s.Items, out)
+	o.members(s.Items, out)
 	for _, x := range append(s.AllOf, s.AnyOf...) {
-		m.members(x, out)
+		o.members(x, out)
 	}
 	return out
 }
@@ -192,9 +227,12 @@ type reply struct {
 
 // send makes a request; the credential is the whole of Authorization.
 func (m *matrix) send(credential string, a asking) reply {
-	req, err := http.NewRequest(a.method, m.management+a.target(), strings.NewReader(a.body()))
+	req, err := http.NewRequest(a.method, cmp.Or(a.on, m.management)+a.target(), strings.NewReader(a.body()))
 	if err != nil {
 		return reply{body: err.Error()}
+	}
+	if kind := a.contentType(); kind != "" {
+		req.Header.Set("Content-Type", kind)
 	}
 	req.Header.Set("X-Request-Id", "matrix")
 	req.Header.Set("Idempotency-Key", a.once)
@@ -283,7 +321,7 @@ func (m *matrix) silent(a asking, r reply) string {
 		return "a name of team A is in the answer"
 	}
 	for word, value := range m.a.vars {
-		if len(value) > 30 && strings.Contains(r.body+r.header, value) && !strings.Contains(a.text, value) {
+		if len(value) > 30 && strings.Contains(r.body+r.header, value) && !strings.Contains(strings.ToLower(a.text), strings.ToLower(value)) {
 			return "$" + word + " of team A is in the answer"
 		}
 	}

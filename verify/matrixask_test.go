@@ -13,6 +13,19 @@ type asking struct {
 	text   string // target, X-Team-Id and body, a line each
 	once   string // Idempotency-Key
 	narrow bool   // its extra parameter narrows a list of the caller's own
+	on     string // URL of the listener; empty: the management plane's
+}
+
+// contentType is what the listener needs to hear of the body: the management
+// plane takes JSON unannounced.
+func (a asking) contentType() string {
+	switch {
+	case strings.HasPrefix(a.body(), "--"+boundary):
+		return "multipart/form-data; boundary=" + boundary
+	case a.on != "" && a.body() != "":
+		return "application/json"
+	}
+	return ""
 }
 
 var slot = regexp.MustCompile(`\$[a-z0-9]+`)
@@ -49,7 +62,7 @@ func (o *operation) template() asking {
 			continue
 		}
 		word := matrixParameters[p.Name]
-		if p.Name != "teamId" && o.id != "" {
+		if p.Name != "teamId" && p.Name != "collection_id" && o.id != "" {
 			word = o.id
 		}
 		path = strings.ReplaceAll(path, "{"+p.Name+"}", word)
@@ -57,7 +70,7 @@ func (o *operation) template() asking {
 	if o.query != "" {
 		path += "?" + o.query
 	}
-	return asking{method: o.method, text: path + "\n\n" + o.body}
+	return asking{method: o.method, text: path + "\n\n" + o.body, on: o.on}
 }
 
 // with adds a parameter of the document to a request.
@@ -82,8 +95,11 @@ func (o *operation) asks() []asking {
 	out := []asking{base}
 	for _, p := range o.parameters {
 		word := matrixParameters[p.Name]
-		if word == "$" {
+		switch {
+		case word == "$":
 			word = o.id
+		case p.Name == "filter" && o.filter != "":
+			word = o.filter
 		}
 		if p.In == "path" || word == "" || strings.Contains(base.target(), p.Name+"=") {
 			continue

@@ -35,6 +35,9 @@ func (o *operation) kind() string {
 // strangers show nothing that proves anything: 401, one answer for all of them
 // on all operations, before anything that they sent is looked at.
 func (m *matrix) strangers(o *operation) {
+	if o.gate {
+		return
+	}
 	if o.open != "" {
 		m.opened(o)
 		return
@@ -129,14 +132,12 @@ func (m *matrix) foreigners(o *operation) {
 	if o.open != "" || o.Organization {
 		return
 	}
-	key := m.b.key
 	if o.invited {
-		key = m.b.vars["invite"]
 		m.spent(o)
 	}
 	for _, ask := range o.asks() {
 		for _, variant := range append(ask.variants(m.b), ask.capitals) {
-			m.foreign(o, "team B's key", key, ask, variant)
+			m.foreign(o, "team B's key", m.entitled(o, m.b), ask, variant)
 		}
 	}
 }
@@ -160,7 +161,7 @@ func (m *matrix) spent(o *operation) {
 // neighbours have a key of the organisation: a route that names team B leads to
 // nothing of team A.
 func (m *matrix) neighbours(o *operation) {
-	if o.open != "" || o.Organization || o.invited {
+	if o.open != "" || o.Organization || o.invited || o.gate {
 		return
 	}
 	for _, ask := range o.asks() {
@@ -168,7 +169,7 @@ func (m *matrix) neighbours(o *operation) {
 		if !slices.Contains(words, "$team") || len(words) < 2 || ask.narrow {
 			continue
 		}
-		m.foreign(o, "a key of the organisation that names team B", m.key, ask, func(foreign *side) asking {
+		m.foreign(o, "a key of the organisation that names team B", bearer(m.key), ask, func(foreign *side) asking {
 			return ask.fill(func(_ int, word string) *side {
 				if word == "$team" {
 					return m.b
@@ -191,13 +192,16 @@ func (a asking) capitals(s *side) asking {
 
 // foreign compares what a request gets that names something of team A with what
 // it gets for what never was.
-func (m *matrix) foreign(o *operation, who, key string, ask asking, variant func(*side) asking) {
+func (m *matrix) foreign(o *operation, who, credential string, ask asking, variant func(*side) asking) {
 	a, none := variant(m.a), variant(m.never)
 	if a == none || a == variant(m.b) {
 		return
 	}
 	m.later(func() {
-		r, never := m.send(bearer(key), a), m.send(bearer(key), none)
+		r, never := m.send(credential, a), m.send(credential, none)
+		if o.echoes {
+			never.body = m.asA(ask, never.body)
+		}
 		problem := m.silent(a, r)
 		refused := r.status == http.StatusNotFound || r.status == http.StatusBadRequest || o.invited && r.status == http.StatusForbidden
 		switch {
@@ -210,6 +214,16 @@ func (m *matrix) foreign(o *operation, who, key string, ask asking, variant func
 	})
 }
 
+// asA is an answer about ids that never were as it would be about team A's: some
+// say which id they are about, and nothing else of it.
+func (m *matrix) asA(ask asking, body string) string {
+	for _, word := range ask.slots() {
+		body = strings.ReplaceAll(body, m.never.of(word), m.a.of(word))
+		body = strings.ReplaceAll(body, strings.ToUpper(m.never.of(word)), strings.ToUpper(m.a.of(word)))
+	}
+	return body
+}
+
 // own are team B's reads of what is its own: they show nothing of team A.
 func (m *matrix) own(o *operation) {
 	if o.method != http.MethodGet || o.Organization || o.open != "" {
@@ -218,7 +232,7 @@ func (m *matrix) own(o *operation) {
 	for _, ask := range o.asks() {
 		a := ask.by(m.b)
 		m.later(func() {
-			r := m.send(bearer(m.b.key), a)
+			r := m.send(m.entitled(o, m.b), a)
 			m.verdict(o.ID, "its own", a, r, m.silent(a, r))
 			m.answered(o.ID, a, r, http.StatusOK)
 		})
@@ -245,6 +259,8 @@ func (m *matrix) entitled(o *operation, s *side) string {
 	switch {
 	case o.open != "":
 		return ""
+	case o.gate:
+		return bearer(s.vars["inference"])
 	case o.invited:
 		return bearer(s.vars["invite"])
 	case o.Organization:
@@ -256,7 +272,7 @@ func (m *matrix) entitled(o *operation, s *side) string {
 // replays repeat what team A did, under its Idempotency-Key.
 func (m *matrix) replays() {
 	for _, o := range m.ops {
-		if o.method == http.MethodGet || o.open != "" || len(o.template().slots()) == 0 {
+		if o.method == http.MethodGet || o.open != "" || o.gate || len(o.template().slots()) == 0 {
 			continue
 		}
 		a := o.template().by(m.a)

@@ -49,6 +49,7 @@ func (m *matrix) furnish(name string) *side {
 	m.people(s, name, team)
 	m.keys(s, name, team)
 	m.money(s, name, team)
+	m.shelve(s, name, team)
 	return s
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // pageToken finds the token of the next page in any dialect's answer.
-var pageToken = regexp.MustCompile(`"(?:nextPageToken|paginationToken|pageToken|next_cursor|nextCursor)":\s*"([^"]+)"`)
+var pageToken = regexp.MustCompile(`"(?:nextPageToken|paginationToken|pagination_token|pageToken|next_cursor|nextCursor)":\s*"([^"]+)"`)
 
 // pageless are lists that have one page whatever their size is.
 var pageless = map[string]string{
@@ -48,7 +48,7 @@ func (m *matrix) pages() {
 func (p *paged) names() bool {
 	for _, x := range p.parameters {
 		switch x.Name {
-		case "pageToken", "paginationToken", "cursor":
+		case "pageToken", "paginationToken", "pagination_token", "cursor":
 			p.token = x.Name
 		case "pageSize", "limit":
 			p.size = x.Name
@@ -84,8 +84,8 @@ func (m *matrix) otherTeam(p paged) {
 	if p.Organization || p.next == "" {
 		return
 	}
-	m.turned(p, "team A's page token", bearer(m.b.key), p.template().by(m.b), p.next)
-	m.turned(p, "a page token that never was", bearer(m.b.key), p.template().by(m.b), p.next[:len(p.next)-8]+"AAAAAAAA")
+	m.turned(p, "team A's page token", m.entitled(p.operation, m.b), p.template().by(m.b), p.next)
+	m.turned(p, "a page token that never was", m.entitled(p.operation, m.b), p.template().by(m.b), p.next[:len(p.next)-8]+"AAAAAAAA")
 }
 
 func (m *matrix) otherFilter(p paged) {
@@ -97,6 +97,10 @@ func (m *matrix) otherFilter(p paged) {
 		if x.In == "query" && value != "" && !slices.Contains(p.template().slots(), value) {
 			m.turned(p, "the page token of a list without "+x.Name, m.entitled(p.operation, m.a), p.template().with("query", x.Name, value).by(m.a), p.next)
 		}
+	}
+	for _, other := range strings.Fields(p.others) {
+		name, value, _ := strings.Cut(other, "=")
+		m.turned(p, "the page token of a list without "+name, m.entitled(p.operation, m.a), p.template().with("query", name, value).by(m.a), p.next)
 	}
 }
 

@@ -1,5 +1,11 @@
 package verify
 
+import (
+	"slices"
+
+	"gatehouse"
+)
+
 // row says how an operation of the document is asked so that nothing is wrong
 // with the request but who asks. Words such as $key are ids of the side that
 // they are filled with; {teamId} and {apiKeyId} in a path are $team and $key.
@@ -14,7 +20,12 @@ type row struct {
 	open    string // why it takes no credential
 	invited bool   // it takes an invitation's token
 	moves   bool   // a read whose answer is new each time
-	message string // as a message of gRPC, where it is not the body
+	message string // as a message of gRPC, where it is not the body; of the gateway's, one a line
+	filter  string // what filter= means here
+	others  string // parameters that make another list, of which page tokens are none of the plain list's
+	call    string // the method of the gateway's gRPC that asks the same
+	echoes  bool   // a refusal says which id it is about
+	roles   []gatehouse.Role // whose personal keys may call it; nil: TestRoles has its cases
 }
 
 const (
@@ -22,6 +33,19 @@ const (
 	change  = `{"apiKey":{"name":"canary changed"},"fieldMask":"name"}`
 	rename  = `{"apiKey":{"apiKeyId":"$key","name":"canary changed"},"fieldMask":"name"}`
 	ofUsage = `{"analyticsRequest":{"timeRange":{"startTime":"2026-01-01 00:00:00","endTime":"2026-12-31 00:00:00","timezone":"Etc/UTC"},"timeUnit":"TIME_UNIT_NONE","groupBy":["api_key_id"],"values":[{"name":"tokens","aggregation":"AGGREGATION_SUM"}]}}`
+)
+
+// boundary is that of all forms here, and document the form of an upload.
+const (
+	boundary = "matrix"
+	upload   = "--" + boundary + "\r\nContent-Disposition: form-data; name=\"file\"; filename=\"canary.txt\"\r\n\r\ncanary words\r\n--" + boundary + "--\r\n"
+	document = "--" + boundary + "\r\nContent-Disposition: form-data; name=\"team_id\"\r\n\r\n$team\r\n" + upload
+)
+
+// Who may read and who may change collections (docs/reference/scopes.md).
+var (
+	librarians = []gatehouse.Role{gatehouse.RoleOwner, gatehouse.RoleAdmin, gatehouse.RoleDeveloper}
+	readers    = append(slices.Clone(librarians), gatehouse.RoleAuditor)
 )
 
 // matrixRows has one row for each operation, in the order in which the valid
@@ -152,6 +176,37 @@ var matrixRows = []row{
 	{op: "GetJoinToken", id: "$join"},
 	{op: "CreateJoinToken", body: `{"cluster":"matrix"}`},
 
+	{op: "postFiles", body: upload, call: "UploadFile", message: `{"init":{"name":"canary.txt"}}` + "\n" + `{"data":"Y2FuYXJ5"}`},
+	{op: "getFiles", id: "$file", filter: "file_id:%22$file%22", others: "order=asc sort_by=size filter=filename:canary", call: "ListFiles", message: `{"filter":"file_id:\"$file\""}`},
+	{op: "getFilesId", id: "$file", call: "RetrieveFile", message: `{"fileId":"$file"}`},
+	{op: "putFilesId", id: "file_$file", body: `{"filename":"canary changed.txt"}`},
+	{op: "getFilesIdContent", id: "file_$file", call: "RetrieveFileContent", message: `{"fileId":"$file"}`},
+	{op: "getFilesPublicToken", open: "the path holds its own"},
+	{op: "postFilesIdPublicUrl", id: "$file", body: `{}`, call: "CreatePublicUrl", message: `{"fileId":"$file"}`},
+	{op: "postFilesIdPublicUrlRevoke", id: "$file", call: "RevokePublicUrl", message: `{"fileId":"$file"}`},
+	{op: "postDocumentsSearch", body: `{"query":"words","source":{"collection_ids":["$collection","collection_$second"]}}`, echoes: true, call: "Search", message: `{"query":"words","source":{"collectionIds":["$collection","collection_$second"]}}`},
+	{op: "postChatCompletions", body: `{"model":"grok-4","messages":[{"role":"user","content":[{"type":"file","file":{"file_id":"file_$file"}}]}]}`, echoes: true},
+	{op: "postResponses", body: `{"model":"gpt-4o","input":[{"role":"user","content":[{"type":"input_file","file_id":"$file"}]}]}`, echoes: true},
+	{op: "postMessages", body: `{"model":"claude-sonnet-4-5","max_tokens":9,"messages":[{"role":"user","content":[{"type":"document","source":{"type":"file","file_id":"file_$file"}}]}]}`, echoes: true},
+	{op: "postMessagesCountTokens", body: `{"model":"claude-sonnet-4-5","messages":[{"role":"user","content":[{"type":"document","source":{"type":"file","file_id":"$file"}}]}]}`, echoes: true},
+	{op: "deleteFilesId", id: "$junk", call: "DeleteFile", message: `{"fileId":"$junk"}`},
+
+	{op: "ListCollections", roles: readers, filter: "collection_id:%22$collection%22", others: "order=ORDERING_ASCENDING sort_by=COLLECTIONS_SORT_BY_AGE filter=collection_name:canary"},
+	{op: "CreateCollection", roles: librarians, body: `{"team_id":"$team","collection_name":"canary matrix"}`},
+	{op: "GetCollectionMetadata", roles: readers},
+	{op: "UpdateCollection", roles: librarians, body: `{"team_id":"$team","collection_name":"canary changed"}`},
+	{op: "UpdateCollection_patchV1CollectionsCollectionId", roles: librarians, body: `{"team_id":"$team","collection_description":"canary changed"}`},
+	{op: "GenerateCollectionDescription", roles: librarians, body: `{"team_id":"$team"}`},
+	{op: "ListDocuments", roles: readers, filter: "file_id:%22$document%22", others: "order=ORDERING_ASCENDING sort_by=DOCUMENTS_SORT_BY_SIZE name=canary status=ready filter=name:canary"},
+	{op: "GetDocumentMetadata", roles: readers},
+	{op: "BatchGetDocuments", roles: readers, query: "file_ids=$document&file_ids=file_$another", message: `{"teamId":"$team","collectionId":"$collection","fileIds":["$document"]}`, echoes: true},
+	{op: "UploadDocument", roles: librarians, body: document, message: `{"teamId":"$team","collectionId":"$collection","name":"canary.txt","data":"Y2FuYXJ5"}`},
+	{op: "AddDocumentToCollection", roles: librarians, id: "$file", body: `{"team_id":"$team"}`},
+	{op: "UpdateDocument", roles: librarians, body: `{"team_id":"$team","name":"canary changed.txt","data":"Y2FuYXJ5"}`},
+	{op: "ReIndexDocument", roles: librarians},
+	{op: "RemoveDocumentFromCollection", roles: librarians},
+	{op: "DeleteCollection", roles: librarians},
+
 	{op: "DeleteUpstream", id: "$upstream"},
 	{op: "DeletePrice", id: "$price"},
 	{op: "DeleteAlias", id: "$alias"},
@@ -177,6 +232,9 @@ var matrixParameters = map[string]string{
 	"eventFilter.userId": "$user", "eventFilter.eventId": "$event", "event_id": "$event", "eventFilter.query": "$name",
 	"invoiceIds.invoiceIds": "$invoice", "filter": "api_key_id:%22$key%22",
 
+	"collection_id": "collection_$collection", "file_id": "file_$document", "file_ids": "$document", "token": "$link", "name": "$name",
+	"order": "", "sort_by": "", "status": "", "pagination_token": "", "purpose": "", "format": "",
+
 	"X-Request-Id": "", "If-Match": "", "Idempotency-Key": "", "X-Gatehouse-Reason": "", "fieldMask": "", "field_mask": "",
 	"pageSize": "", "pageToken": "", "paginationToken": "", "limit": "", "cursor": "",
 	"aclFilters": "", "activeOnly": "", "action": "", "eventFilter.action": "", "orderBy": "", "since": "", "wait": "",
@@ -189,7 +247,7 @@ var matrixParameters = map[string]string{
 // matches nothing there is an empty list, whoever's it is.
 var matrixNarrows = map[string]bool{
 	"userId": true, "actor": true, "eventFilter.userId": true, "eventFilter.eventId": true, "event_id": true,
-	"eventFilter.query": true, "filter": true,
+	"eventFilter.query": true, "filter": true, "name": true,
 }
 
 // matrixFilters are parameters that make another list of the same operation,

@@ -152,8 +152,8 @@ func TestWhatIsNotAdmittedIsNotAsked(t *testing.T) {
 		"nor this":            {key, "POST", "/v1/files:uploadChunks", json, "{}", 404},
 		"a path in a path":    {key, "GET", "/v1/files/a%2f..%2fb", "", "", 404},
 	} {
-		if r := w.send(c.method, c.key, c.path, strings.NewReader(c.body), "Content-Type", c.kind); r.status != c.status {
-			t.Errorf("%s: %+v", name, r)
+		if r := w.send(c.method, c.key, c.path, strings.NewReader(c.body), "Content-Type", c.kind); r.status != c.status && (r.err == nil || c.status != 413) {
+			t.Errorf("%s: %+v", name, r) // one that is not heard out may see the connection break first
 		}
 	}
 	if lib.asked() != asked {

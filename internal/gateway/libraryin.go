@@ -77,11 +77,12 @@ func (c *call) closeArrival(a *arrival) {
 		a.mu.Lock()
 	}
 	defer a.mu.Unlock()
-	c.readDeadline(0)
-	if c.heard = a.ended; !c.heard {
-		c.closing = true // rather than read the rest
-		c.readDeadline(-time.Second)
+	if c.heard = a.ended; c.heard {
+		c.readDeadline(0)
+		return
 	}
+	c.closing = true // rather than read the rest
+	c.readDeadline(-time.Second)
 }
 
 // watched is the context of an upload: the client's, until the body is taken

@@ -283,6 +283,23 @@ func TestAStoppedWorkerPutsItsTaskBack(t *testing.T) {
 	}
 }
 
+// A node that starts again takes up at once what it was doing when it died.
+func TestANodeTakesUpWhatItHeld(t *testing.T) {
+	ctx, stop := context.WithTimeout(context.Background(), 20*time.Second)
+	defer stop()
+	w := newWorkshop(t, func(c *Config) { c.Extract = stopping{stop} })
+	c := w.collect(nil)
+	f := w.newFile("a.txt", "words")
+	w.upload(c, f, nil)
+	h, err := w.claim(w.ctx)
+	w.must(err)
+	h.letGo() // nobody says a word
+	w.must(w.Run(ctx))
+	if s := w.state(c, f); !strings.Contains(s.Problem, "interrupted") {
+		t.Errorf("not begun again: %+v", s)
+	}
+}
+
 type stopping struct{ stop func() }
 
 func (s stopping) Extract(ctx context.Context, _ extract.Document, _ func(extract.Part) error) (extract.Result, error) {

@@ -44,7 +44,7 @@ type Config struct {
 	Embed   embedder
 	Sealer  sealer
 	Spool   string // a directory on disk for uploads under way; emptied at start
-	Node    string // names the holder of tasks
+	Node    string // names the holder of tasks; of one process at a time
 	Brand   string // of tokens
 	Now     func() time.Time
 	Logger  *slog.Logger

@@ -30,6 +30,7 @@ const defaultWorkers = 2
 // everything go then.
 func (s *Service) Run(ctx context.Context) error {
 	ctx = store.System(ctx)
+	s.reclaim(ctx)
 	var all sync.WaitGroup
 	for range cmp.Or(s.Workers, defaultWorkers) {
 		all.Go(func() { s.workOn(ctx) })
@@ -124,11 +125,22 @@ type hold struct {
 // errLost says that the task is another's by now, or its document another.
 var errLost = errors.New("the task is lost")
 
+// reclaim frees what this node held when it died, so that nobody waits for those
+// leases to end. One process at a time is the node, and what its last one did to
+// the index was in transactions, which ended with it or are waited for.
+func (s *Service) reclaim(ctx context.Context) {
+	err := s.Store.Work(ctx, func(w store.Work) error { return w.FreeTasks(s.holder(), s.Now()) })
+	s.told(ctx, "return to what it was doing", err)
+}
+
+// holder is how the names of this node's claims begin.
+func (s *Service) holder() string { return s.Node + "/" }
+
 // claim takes the next task. Every claim has a name of its own, so that what is
 // late never speaks for a later one.
 func (s *Service) claim(ctx context.Context) (*hold, error) {
 	h := &hold{s: s, parent: ctx}
-	name, sent, now := s.Node+"/"+gatehouse.NewID().String(), time.Now(), s.Now()
+	name, sent, now := s.holder()+gatehouse.NewID().String(), time.Now(), s.Now()
 	err := s.Store.Work(ctx, func(w store.Work) (err error) {
 		h.Task, err = w.ClaimTask(name, now, now.Add(leaseLength))
 		return err

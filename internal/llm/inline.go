@@ -100,7 +100,7 @@ func (in *inliner) value(v []byte, depth int) error {
 		s := scanner{toolInput: in.family == gatehouse.FamilyMessages}
 		w := walk(v)
 		for name, e := w.next(); name != nil; name, e = w.next() {
-			if s.free(name) {
+			if s.free([]byte(unquote(name))) { // as the scan reads it, which has counted
 				continue
 			}
 			if err := in.value(e, depth+1); err != nil {

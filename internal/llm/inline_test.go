@@ -121,8 +121,22 @@ func TestOnlyIDsOfTheLibraryPassTheScan(t *testing.T) {
 	}
 }
 
-// Whatever is inlined is JSON that the strict scan accepts, or refused; and no id
-// is left in it where a provider would look.
+// How many files a body names bounds what is fetched for it: whoever spells the
+// name of a schema with an escape gets no more of them.
+func TestNoMoreIsFetchedThanWasCounted(t *testing.T) {
+	part := `{"type":"file","file":{"file_id":"` + letter + `"}}`
+	body := `{"model":"m","messages":[{"content":[` + part + `]}],"tools":[{"function":{"par\u0061meters":[` + part + `,` + part + `]}}]}`
+	r, _ := Classify("POST", "/v1/chat/completions")
+	b, err := Scan(&r, "application/json", []byte(body))
+	fetched := 0
+	_, err2 := Inline(&r, []byte(body), func(id string) (Inlined, error) { fetched++; return shelf(id) })
+	if err != nil || err2 != nil || b.Files != 1 || fetched != 1 {
+		t.Errorf("%d counted, %d fetched, %v, %v", b.Files, fetched, err, err2)
+	}
+}
+
+// Whatever is inlined is JSON that the strict scan accepts, or refused; no id
+// is left in it where a provider would look, and no more was fetched than counted.
 func FuzzInline(f *testing.F) {
 	f.Add("/v1/chat/completions", `{"model":"m","messages":[{"content":[{"type":"file","file":{"file_id":"`+letter+`"}}]}]}`)
 	f.Add("/v1/responses", `{"model":"m","input":[{"type":"input_image","file_id":"`+picture+`"}]}`)
@@ -136,7 +150,11 @@ func FuzzInline(f *testing.F) {
 		if err != nil {
 			return
 		}
-		out, err := Inline(&r, []byte(body), shelf)
+		fetched := 0
+		out, err := Inline(&r, []byte(body), func(id string) (Inlined, error) { fetched++; return shelf(id) })
+		if fetched > before.Files {
+			t.Fatalf("%s: %d counted, %d fetched", body, before.Files, fetched)
+		}
 		if err != nil {
 			return
 		}

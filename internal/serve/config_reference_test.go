@@ -25,7 +25,7 @@ func TestTheConfigurationPageListsEveryMember(t *testing.T) {
 		t.Fatal(err)
 	}
 	documented := map[string]member{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_.\\[\\]]+)` \\|([^|]*)\\|([^|]*)\\| [^|]+ \\|$").FindAllStringSubmatch(string(page), -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z0-9_.\\[\\]]+)` \\|([^|]*)\\|([^|]*)\\| [^|]+ \\|$").FindAllStringSubmatch(string(page), -1) {
 		documented[row[1]] = member{strings.Trim(row[2], " `"), strings.Trim(row[3], " `")}
 	}
 	want := map[string]member{}

@@ -153,12 +153,12 @@ func (p *program) withFleet(up *uplink, api http.Handler) http.Handler {
 		Members: joiner{p.service, p, up}, Feed: up.feed, Usage: up.sink, Object: up.lookup, Touch: up.touch, Limits: up.limits, Bank: p.service,
 		Verifiers: p.keys.Accepted, Sign: p.keys.SignBatch, Brand: p.cfg.Brand, Log: p.log, Stopping: p.stopping,
 	})
-	files := http.StripPrefix(libraryPrefix, p.libraryFace())
+	files := http.StripPrefix(wire.LibraryPrefix, p.libraryFace())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case strings.HasPrefix(r.URL.Path, fleet.Prefix):
 			gateways.ServeHTTP(w, r)
-		case strings.HasPrefix(r.URL.Path, libraryPrefix+"/"):
+		case strings.HasPrefix(r.URL.Path, wire.LibraryPrefix+"/"):
 			files.ServeHTTP(w, r)
 		default:
 			api.ServeHTTP(w, r)

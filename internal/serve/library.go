@@ -16,6 +16,7 @@ import (
 	face "gatehouse/internal/api/library"
 	"gatehouse/internal/inside"
 	"gatehouse/internal/library"
+	"gatehouse/internal/library/assertion"
 	"gatehouse/internal/library/blob"
 	"gatehouse/internal/library/blob/dir"
 	"gatehouse/internal/library/blob/s3"
@@ -35,8 +36,14 @@ const (
 	spoolDir  = "spool"
 )
 
-// openLibrary makes the library of an open house and gives it to control.
+// openLibrary makes the library of an open house and gives it to control. Role
+// control has none unless it is told where blobs are kept: its own directory is
+// one node's alone, and may be gone with it.
 func (p *program) openLibrary(ctx context.Context, registry prometheus.Registerer) error {
+	if p.cfg.Role == RoleControl && p.cfg.Library.Blobs == "" {
+		p.log.Info("no library: library.blobs does not say where files are kept")
+		return nil
+	}
 	blobs, err := p.openBlobs(ctx)
 	if err != nil {
 		return fmt.Errorf("library.blobs: %w", err)
@@ -126,12 +133,15 @@ func (p *program) serveLibrary() {
 	})
 }
 
-// libraryPrefix is where gateways in other processes reach the library, on the
-// management listener.
-const libraryPrefix = "/fleet/library"
-
 // libraryFace is what gateways ask, those of the fleet and this process's own.
 func (p *program) libraryFace() http.Handler {
+	if p.library == nil {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set(assertion.CodeHeader, string(gatehouse.NotFound))
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(w, `{"message":"This installation keeps no library."}`)
+		})
+	}
 	return face.Handler(face.Config{Library: p.library, Keys: p.gatewayKey, Now: p.now, Logger: p.log, Brand: p.cfg.Brand})
 }
 

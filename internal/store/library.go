@@ -136,6 +136,9 @@ type LibraryWork interface {
 	// ClaimTask gives the task that is due longest and held by nobody to a holder
 	// until a time; NotFound when there is none.
 	ClaimTask(holder string, now, until time.Time) (*Task, error)
+	// FreeTasks frees, as of now, what holders hold whose names begin with a
+	// prefix, for a node that starts: what it held, it died with.
+	FreeTasks(prefix string, now time.Time) error
 	// HoldTask holds it longer, and notes how far its document has come (nil: as
 	// it was). held is false when it is no longer the holder's, or the document
 	// has changed since: stop then.

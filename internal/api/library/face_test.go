@@ -136,7 +136,7 @@ func TestUploads(t *testing.T) {
 			}
 			continue
 		}
-		if want := fmt.Sprintf("upload %q %q %v", "hello.txt", "application/octet-stream", c.expire); w.Code != 200 || lib.asked != want || string(lib.took) != words {
+		if want := fmt.Sprintf("upload %q %q %v", "hello.txt", "", c.expire); w.Code != 200 || lib.asked != want || string(lib.took) != words {
 			t.Errorf("%s: %d %s; asked %s", name, w.Code, w.Body, lib.asked)
 		}
 	}

@@ -42,6 +42,9 @@ func (f *face) upload(w http.ResponseWriter, r *http.Request, who library.Asker)
 		return err
 	}
 	new := gatehouse.NewFile{Name: file.FileName(), ContentType: file.Header.Get("Content-Type"), Content: &content{form: form, part: file}}
+	if new.ContentType == "application/octet-stream" {
+		new.ContentType = "" // what is written by who does not know: what it is, is looked at
+	}
 	if new.ExpireTime, err = f.expire(form); err != nil {
 		return err
 	}

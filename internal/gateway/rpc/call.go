@@ -192,6 +192,15 @@ func (c *call) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// SetReadDeadline bounds how slowly a message may come. The gateway sets it.
+func (c *call) SetReadDeadline(t time.Time) error {
+	if c.upload != nil {
+		c.upload.limit.set(t)
+		return nil
+	}
+	return c.edge.SetReadDeadline(t)
+}
+
 func (c *call) translate() error {
 	c.text = http.NoBody
 	if c.m.body == nil {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -256,6 +257,58 @@ func TestAnUploadThatBreaksOffIsNoFile(t *testing.T) {
 	if err := <-ended; err == nil {
 		t.Error("the form ended as a whole one does")
 	}
+}
+
+// A client that is too slow is let go in the gateway's words.
+func TestAnUploadHasADeadline(t *testing.T) {
+	conn := before(t, func(w http.ResponseWriter, r *http.Request) {
+		rc := http.NewResponseController(w)
+		_ = rc.SetReadDeadline(time.Now().Add(time.Hour))
+		if _, err := r.Body.Read(make([]byte, 1<<10)); err != nil {
+			t.Error(err)
+		}
+		_ = rc.SetReadDeadline(time.Now().Add(time.Millisecond))
+		_, err := r.Body.Read(make([]byte, 10))
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error(err)
+		}
+		w.(interface {
+			Refuse(llm.Fault, string, time.Duration)
+		}).Refuse(llm.Invalid, "too slow", 0)
+		w.WriteHeader(http.StatusBadRequest)
+	})
+	up, err := xai.NewFilesClient(conn).UploadFile(t.Context())
+	if err != nil || up.Send(opening("a", nil)) != nil {
+		t.Fatal(err)
+	}
+	err = up.RecvMsg(&xai.File{})
+	check(t, err, codes.InvalidArgument, "too slow", false)
+}
+
+func TestADeadlineMoves(t *testing.T) {
+	d := deadline{passed: make(chan struct{})}
+	over := func() bool {
+		select {
+		case <-d.wait():
+			return true
+		default:
+			return false
+		}
+	}
+	d.set(time.Now().Add(time.Hour))
+	soon := d.wait()
+	d.set(time.Now().Add(time.Millisecond))
+	<-soon
+	if d.set(time.Time{}); over() {
+		t.Error("no deadline has passed")
+	}
+	if d.set(time.Now().Add(-time.Second)); !over() {
+		t.Error("one that is over has not passed")
+	}
+	if d.set(time.Now().Add(time.Hour)); over() {
+		t.Error("it did not move")
+	}
+	d.set(time.Time{})
 }
 
 // However fast a client streams, one message is here.

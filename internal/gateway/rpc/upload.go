@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"unicode"
@@ -27,12 +28,19 @@ type upload struct {
 	rest     []byte // of the form, as far as it is known
 	begun    bool
 	end      error // what follows rest
+	got      chan received
+	asked    bool // for what is to come from got
+	limit    deadline
 
 	mu   sync.Mutex
 	over bool // the gateway has answered: what is read now has no bearing on it
 }
 
-func newUpload(c *call) *upload { return &upload{c: c, boundary: rand.Text() + rand.Text()} }
+func newUpload(c *call) *upload {
+	u := &upload{c: c, boundary: rand.Text() + rand.Text(), got: make(chan received, 1)}
+	u.limit.passed = make(chan struct{})
+	return u
+}
 
 func (u *upload) contentType() string { return "multipart/form-data; boundary=" + u.boundary }
 
@@ -58,9 +66,7 @@ func (u *upload) Read(p []byte) (int, error) {
 
 // next is what the next message adds to the form.
 func (u *upload) next() ([]byte, error) {
-	u.c.edge.tap.next()
-	var raw []byte
-	err := u.c.ss.RecvMsg(&raw)
+	raw, err := u.receive()
 	switch {
 	case errors.Is(err, io.EOF) && u.begun:
 		return []byte("\r\n--" + u.boundary + "--\r\n"), io.EOF
@@ -77,9 +83,39 @@ func (u *upload) next() ([]byte, error) {
 	return u.odd(raw)
 }
 
+// received is a message, or why there is none.
+type received struct {
+	raw []byte
+	err error
+}
+
+// receive waits for the next message until the deadline. The library's own wait
+// goes on, until the call is over: to end it is to end the call, in the library's
+// words and not in those of the gateway's answer.
+func (u *upload) receive() ([]byte, error) {
+	if !u.asked {
+		u.asked = true
+		go func() {
+			u.c.edge.tap.next()
+			var r received
+			r.err = u.c.ss.RecvMsg(&r.raw)
+			u.got <- r
+		}()
+	}
+	select {
+	case r := <-u.got:
+		u.asked = false
+		return r.raw, r.err
+	case <-u.limit.wait():
+		return nil, os.ErrDeadlineExceeded
+	}
+}
+
 // brokenOff is a stream that ended early: the client has left, was too slow, or
 // the gateway wants no more of it. Which it is, the gateway's answer says.
 type brokenOff struct{ error }
+
+func (b brokenOff) Unwrap() error { return b.error }
 
 var errNoInit = status.Error(codes.InvalidArgument, "The first message of an upload must be init.")
 

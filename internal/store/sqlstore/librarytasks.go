@@ -46,6 +46,8 @@ RETURNING team_id, collection_id, file_id, kind, generation, attempts`
 	laterTask query = `UPDATE library_tasks SET holder = '', due_us = ?` + taskIs
 	// freeTask gives back what changed while it was held.
 	freeTask query = `UPDATE library_tasks SET holder = '', due_us = ? WHERE collection_id = ? AND file_id = ? AND holder = ?`
+	// freeTasks gives back what a node held that died.
+	freeTasks query = `UPDATE library_tasks SET holder = '', due_us = ? WHERE holder <> '' AND substr(holder, 1, ?) = ?`
 	// lateTask is for what was indexed while it was dropped: it has to come out.
 	lateTask query = `UPDATE library_tasks SET kind = 'unindex', attempts = 0, holder = '', due_us = ?` + taskIs
 
@@ -97,6 +99,12 @@ func (w work) ClaimTask(holder string, now, until time.Time) (*store.Task, error
 		bad = errors.Join(bad, t.File.UnmarshalText([]byte(file)))
 	}
 	return t, failed(bad)
+}
+
+// FreeTasks implements [store.LibraryWork].
+func (w work) FreeTasks(prefix string, now time.Time) error {
+	_, err := w.sess.exec(freeTasks, micros(now), len(prefix), prefix)
+	return failed(err)
 }
 
 // is are the parameters of taskIs.

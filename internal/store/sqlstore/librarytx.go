@@ -62,6 +62,10 @@ const (
 VALUES (?, ?, ?, ?, ?, ?, ?, 0, '', ?, ?) ON CONFLICT (id) DO UPDATE SET name = excluded.name, content_type = excluded.content_type,
 size = excluded.size, blob = excluded.blob, owned = excluded.owned, created_us = excluded.created_us, expire_us = excluded.expire_us`
 	deleteLibraryFile query = `DELETE FROM library_files WHERE id = ?`
+	// Whoever works on a document has its task before its row. So has whoever
+	// changes the rows of a file's documents, or either would wait for the other.
+	lockTasksOfFile query = `UPDATE library_tasks SET attempts = attempts
+WHERE file_id = ? AND collection_id IN (SELECT collection_id FROM library_documents WHERE file_id = ?)`
 	// What documents and collections repeat of a file.
 	updateFileInDocuments   query = `UPDATE library_documents SET name = ?, content_type = ?, size = ? WHERE file_id = ?`
 	updateFileInCollections query = `UPDATE library_collections SET bytes = bytes + ?
@@ -128,6 +132,9 @@ func fileFile(t *tx, before, now *gatehouse.File) error {
 		return err
 	}
 	if before != nil {
+		if _, err := t.sess.exec(lockTasksOfFile, id, id); err != nil {
+			return err
+		}
 		if _, err := t.sess.exec(updateFileInDocuments, now.Name, now.ContentType, now.Size, id); err != nil {
 			return err
 		}

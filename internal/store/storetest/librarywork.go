@@ -12,6 +12,7 @@ var taskPromises = []promise{
 	{"a new document leaves a task, which one holder works to its end", taskRuns},
 	{"a document that changes while it is worked on has one holder, and is worked on again", taskChanges},
 	{"a holder that died frees its task when its time ends", taskOutlives},
+	{"a node that starts frees what it held, and nobody else's", taskFreed},
 	{"what cannot be done now is done later, and its attempts are counted until it changes", taskLater},
 	{"a dropped document is taken out of the index, and a dropped collection as a whole", tasksOfTheDropped},
 	{"a document that comes back is not passed off as the one before", taskComesBack},
@@ -106,6 +107,23 @@ func taskChanges(b *bench) {
 	next := b.claim("two", soon())
 	b.equal([]int64{next.Generation, int64(next.Attempts)}, []int64{2, 0})
 	b.equal(b.end(next, &state), true)
+}
+
+func taskFreed(b *bench) {
+	c := b.collection("c")
+	for _, name := range []string{"f", "g"} {
+		b.add(c, b.putFile(b.file(name, 1)), nil)
+	}
+	now := soon()
+	dead, living := b.claim("node-1/a", now), b.claim("node-10/b", now)
+	b.noTask(now)
+	b.work(func(w store.Work) error { return w.FreeTasks("node-1/", now) })
+	b.equal(b.hold(living, now.Add(time.Hour), nil), true)
+	b.equal(b.hold(dead, now.Add(time.Hour), nil), false)
+	next := b.claim("node-1/c", now)
+	b.equal(next.File, dead.File)
+	b.equal(next.Attempts, 1)
+	b.noTask(now)
 }
 
 func taskOutlives(b *bench) {
