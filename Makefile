@@ -79,6 +79,10 @@ verify-books: ## 100,000 metered requests on each engine: ledger = rows = usage 
 	@verify/run.sh books TestTheBooksAddUp 100000 100000
 	@VERIFY_TOPOLOGY=fleet verify/run.sh books-fleet TestTheBooksAddUp 100000 100000
 
+verify-docs: ## 200 × kill -9 while documents are uploaded, indexed and deleted, on each topology: nothing acknowledged lost or back, no orphans
+	@verify/run.sh docs TestKillingDuringDocumentWork 200 20
+	@VERIFY_TOPOLOGY=fleet verify/run.sh docs-fleet TestKillingDuringDocumentWork 200 20
+
 verify-migration: ## a migration killed after each of its statements, and repeated
 	@verify/run.sh migration TestAMigrationKilledAnywhereIsRepeated 1 1
 

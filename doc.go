@@ -34,7 +34,7 @@
 //	   internal/{mail,signin}         letters by SMTP, people by OpenID Connect
 //	   internal/payment               drivers of payments: by hand, and by signed events
 //	   internal/library/blob/{dir,s3}  where bytes are kept; internal/library/embed, models through a gateway
-//	1  internal/{secret,store,limit,feed,meter,audit,llm,api,billing,purse,catalogue,durable,inside,openapi}
+//	1  internal/{secret,store,limit,feed,meter,audit,llm,api,billing,purse,catalogue,crowd,durable,inside,openapi}
 //	   internal/library/{filter,index}  what lists and searches are narrowed by; the contract of the document index
 //	   internal/library/{blob,assertion}  the contract of blobs; what a gateway says of whoever asks the library
 //	   internal/library/{extract,chunk}  text of documents, in a process of its own, and pieces of text

@@ -48,6 +48,7 @@ var floors = []struct {
 	{"internal/webhook", 34, "a driver of control's port for messages: named by serve and by tests"},
 	{"internal/reach", 5, "addresses that may be dialled; whoever dials asks"},
 	{"internal/inside", 5, "a server without an address; it knows nothing of what it serves"},
+	{"internal/crowd", 5, "arithmetic of who is at something; it knows nothing of what that is"},
 	{"internal/durable", 5, "files that a power cut leaves whole; it knows nothing of what is in them"},
 	{"internal/engine", 5, "starts real servers for tests; nothing that runs imports it"},
 	{"internal/limit", 10, "arithmetic without I/O and clock, so that it can be simulated"},

@@ -34,11 +34,11 @@ func TestHostileDocumentsEndInAStatus(t *testing.T) {
 	for _, d := range append(hostile.Corpus(), honest) {
 		if strings.Contains(d.What, " as a") || strings.Contains(d.What, " cut at ") {
 			if alike++; alike%4 != 0 {
-				continue // no different here
+				continue
 			}
 		}
-		if strings.Contains(d.What, "MiB") || strings.Contains(d.What, "million") {
-			continue // long, and no different here
+		if strings.Contains(d.What, "MiB") || strings.Contains(d.What, "million") || strings.Contains(d.What, ",000") || strings.Contains(d.What, "slides") {
+			continue // minutes of indexing, and no different here
 		}
 		id, refused := h.upload(made.ID, d)
 		if !refused {

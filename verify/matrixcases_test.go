@@ -198,9 +198,13 @@ func (m *matrix) foreign(o *operation, who, credential string, ask asking, varia
 		return
 	}
 	m.later(func() {
+		if o.inlines() {
+			m.reading.Lock()
+			defer m.reading.Unlock()
+		}
 		r, never := m.send(credential, a), m.send(credential, none)
 		if o.echoes {
-			never.body = m.asA(ask, never.body)
+			never.body = told(ask, m.never, m.a, never.body)
 		}
 		problem := m.silent(a, r)
 		refused := r.status == http.StatusNotFound || r.status == http.StatusBadRequest || o.invited && r.status == http.StatusForbidden
@@ -214,12 +218,12 @@ func (m *matrix) foreign(o *operation, who, credential string, ask asking, varia
 	})
 }
 
-// asA is an answer about ids that never were as it would be about team A's: some
+// told is an answer about one side's ids as it would be about another's: some
 // say which id they are about, and nothing else of it.
-func (m *matrix) asA(ask asking, body string) string {
+func told(ask asking, from, to *side, body string) string {
 	for _, word := range ask.slots() {
-		body = strings.ReplaceAll(body, m.never.of(word), m.a.of(word))
-		body = strings.ReplaceAll(body, strings.ToUpper(m.never.of(word)), strings.ToUpper(m.a.of(word)))
+		body = strings.ReplaceAll(body, from.of(word), to.of(word))
+		body = strings.ReplaceAll(body, strings.ToUpper(from.of(word)), strings.ToUpper(to.of(word)))
 	}
 	return body
 }

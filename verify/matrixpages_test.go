@@ -98,6 +98,9 @@ func (m *matrix) otherFilter(p paged) {
 			m.turned(p, "the page token of a list without "+x.Name, m.entitled(p.operation, m.a), p.template().with("query", x.Name, value).by(m.a), p.next)
 		}
 	}
+	if elsewhere := p.template().by(m.spare); elsewhere != p.template().by(m.a) {
+		m.turned(p, "the page token of another collection", m.entitled(p.operation, m.a), elsewhere, p.next)
+	}
 	for _, other := range strings.Fields(p.others) {
 		name, value, _ := strings.Cut(other, "=")
 		m.turned(p, "the page token of a list without "+name, m.entitled(p.operation, m.a), p.template().with("query", name, value).by(m.a), p.next)

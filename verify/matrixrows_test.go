@@ -14,18 +14,18 @@ type row struct {
 	id      string // what {id} and {name} are, or of a list what after= names
 	query   string
 	body    string
-	unnamed string // members of the body that name nothing of a team here
-	want    int    // what the valid request is answered, where it is not 200
-	or      int    // the same, in another topology
-	open    string // why it takes no credential
-	invited bool   // it takes an invitation's token
-	moves   bool   // a read whose answer is new each time
-	message string // as a message of gRPC, where it is not the body; of the gateway's, one a line
-	filter  string // what filter= means here
-	others  string // parameters that make another list, of which page tokens are none of the plain list's
-	call    string // the method of the gateway's gRPC that asks the same
-	echoes  bool   // a refusal says which id it is about
-	roles   []gatehouse.Role // whose personal keys may call it; nil: TestRoles has its cases
+	unnamed string           // members of the body that name nothing of a team here
+	want    int              // what the valid request is answered, where it is not 200
+	or      int              // the same, in another topology
+	open    string           // why it takes no credential
+	invited bool             // it takes an invitation's token
+	moves   bool             // a read whose answer is new each time
+	message string           // as a message of gRPC, where it is not the body; of the gateway's, one a line
+	filter  string           // what filter= means here
+	others  string           // parameters that make another list, of which page tokens are none of the plain list's
+	call    string           // the method of the gateway's gRPC that asks the same
+	echoes  bool             // a refusal says which id it is about
+	roles   []gatehouse.Role // whose personal keys may call it; nil: not judged here
 }
 
 const (
@@ -186,9 +186,9 @@ var matrixRows = []row{
 	{op: "postFilesIdPublicUrlRevoke", id: "$file", call: "RevokePublicUrl", message: `{"fileId":"$file"}`},
 	{op: "postDocumentsSearch", body: `{"query":"words","source":{"collection_ids":["$collection","collection_$second"]}}`, echoes: true, call: "Search", message: `{"query":"words","source":{"collectionIds":["$collection","collection_$second"]}}`},
 	{op: "postChatCompletions", body: `{"model":"grok-4","messages":[{"role":"user","content":[{"type":"file","file":{"file_id":"file_$file"}}]}]}`, echoes: true},
-	{op: "postResponses", body: `{"model":"gpt-4o","input":[{"role":"user","content":[{"type":"input_file","file_id":"$file"}]}]}`, echoes: true},
+	{op: "postResponses", body: `{"model":"gpt-4o","input":[{"role":"user","content":[{"type":"input_file","file_id":"file_$file"}]}]}`, echoes: true},
 	{op: "postMessages", body: `{"model":"claude-sonnet-4-5","max_tokens":9,"messages":[{"role":"user","content":[{"type":"document","source":{"type":"file","file_id":"file_$file"}}]}]}`, echoes: true},
-	{op: "postMessagesCountTokens", body: `{"model":"claude-sonnet-4-5","messages":[{"role":"user","content":[{"type":"document","source":{"type":"file","file_id":"$file"}}]}]}`, echoes: true},
+	{op: "postMessagesCountTokens", body: `{"model":"claude-sonnet-4-5","messages":[{"role":"user","content":[{"type":"document","source":{"type":"file","file_id":"file-$file"}}]}]}`, echoes: true},
 	{op: "deleteFilesId", id: "$junk", call: "DeleteFile", message: `{"fileId":"$junk"}`},
 
 	{op: "ListCollections", roles: readers, filter: "collection_id:%22$collection%22", others: "order=ORDERING_ASCENDING sort_by=COLLECTIONS_SORT_BY_AGE filter=collection_name:canary"},

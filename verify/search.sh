@@ -22,7 +22,7 @@ if [ ! -f "$dir/pg/PG_VERSION" ]; then
 fi
 # Nothing of the settings below changes a plan; a load that a crash spoils begins anew.
 (cd / && "${as[@]}" "$bin/pg_ctl" -D "$dir/pg" -w -l "$dir/pg/log" -o "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
-  -c shared_buffers=${VERIFY_SEARCH_BUFFERS:-3GB} -c max_wal_size=8GB -c checkpoint_timeout=30min -c fsync=off -c synchronous_commit=off -c dynamic_shared_memory_type=mmap" start >/dev/null)
+  -c shared_buffers=${VERIFY_SEARCH_BUFFERS:-3GB} -c max_wal_size=2GB -c checkpoint_timeout=30min -c fsync=off -c synchronous_commit=off -c dynamic_shared_memory_type=mmap" start >/dev/null)
 trap '(cd / && "${as[@]}" "$bin/pg_ctl" -D "$dir/pg" -m fast stop >/dev/null)' EXIT
 export VERIFY_SEARCH_DIR=$dir VERIFY_SEARCH_POSTGRES="postgres://postgres@127.0.0.1:$port/postgres?sslmode=disable"
 verify/run.sh search TestSearchAtSize "$1" "$1" ./verify/search

@@ -49,6 +49,8 @@ extraEnv: [{name: GATEHOUSE_BRAND, value: acme}]`,
 control: {enabled: false}
 secrets: {installation: "", database: {name: "", key: url}}
 gateway: {controlURLs: ["https://control-1.example.com:8090", "https://control-2.example.com:8090"]}`,
+	"library in a bucket": inBucket,
+	"library on a volume": onVolume,
 	"open": `
 networkPolicy: {enabled: false}
 gateway: {preStopSeconds: 0}`,
@@ -214,7 +216,7 @@ func checkPod(t *testing.T, name string, p core.PodTemplateSpec) {
 	if strings.HasSuffix(name, "-gateway") {
 		volumes["data"] = true // of the claim
 		for _, v := range s.Volumes {
-			if v.Name == "database" || v.Name == "installation" {
+			if v.Name == "database" || v.Name == "installation" || v.Name == "s3" || v.Name == "blobs" {
 				t.Errorf("%s is given %s: a gateway must hold no credential of the truth", name, v.Name)
 			}
 		}
@@ -313,14 +315,21 @@ func subset(a, b map[string]string) bool {
 
 func TestTheChartRefusesWhatCannotWork(t *testing.T) {
 	for values, want := range map[string]string{
-		"gateways: {}":                                 "gateways",
-		"gateway: {replicas: 0}":                       "minimum",
-		"terminationGracePeriodSeconds: 30":            "minimum",
-		"gateway: {durability: sometimes}":             "durability",
-		"gateway: {controlURLs: [control]}":            "controlURLs",
-		"control: {enabled: false}":                    "controlURLs is required",
-		"secrets: {installation: ''}":                  "secrets.installation is required",
-		"secrets: {joinToken: {name: '', key: token}}": "joinToken.name is required",
+		"gateways: {}":                                                            "gateways",
+		"gateway: {replicas: 0}":                                                  "minimum",
+		"terminationGracePeriodSeconds: 30":                                       "minimum",
+		"gateway: {durability: sometimes}":                                        "durability",
+		"gateway: {controlURLs: [control]}":                                       "controlURLs",
+		"control: {enabled: false}":                                               "controlURLs is required",
+		"secrets: {installation: ''}":                                             "secrets.installation is required",
+		"secrets: {joinToken: {name: '', key: token}}":                            "joinToken.name is required",
+		"library: {blobs: /srv/files}":                                            "blobs",
+		"library: {blobs: s3://files, claim: files}":                              "two places",
+		"library: {blobs: s3://files}":                                            "needs library.s3.endpoint",
+		"library: {workers: 0}":                                                   "workers",
+		"library: {maxFileBytes: 104857601}":                                      "maxFileBytes",
+		"library: {gateway: gateway}":                                             "gateway",
+		"{gateway: {enabled: false}, library: {claim: files, embeddingModel: e}}": "library.gateway is required",
 	} {
 		if _, err := render(values); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want something about %s", values, err, want)

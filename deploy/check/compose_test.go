@@ -84,3 +84,18 @@ func TestComposeWaitsForTheDrain(t *testing.T) {
 		}
 	}
 }
+
+// Files that one node took must be there for the other.
+func TestComposeSharesTheFiles(t *testing.T) {
+	p := project(t)
+	for _, name := range []string{"control-1", "control-2"} {
+		s := p.Services[name]
+		blobs := s.Environment["GATEHOUSE_LIBRARY_BLOBS"]
+		shared := slices.ContainsFunc(s.Volumes, func(v types.ServiceVolumeConfig) bool {
+			return v.Source == "files" && blobs != nil && strings.HasPrefix(*blobs, v.Target+"/")
+		})
+		if !shared || !strings.Contains(read(t, "../Dockerfile"), "--chown=65532:65532 /out/data /srv/gatehouse\n") {
+			t.Errorf("%s keeps files where the other does not find them, or may not write: %v", name, s.Volumes)
+		}
+	}
+}

@@ -160,3 +160,25 @@ func TestTheDashboardShowsWhatExists(t *testing.T) {
 		}
 	}
 }
+
+// Panels and alarms of the library are written from the page, which the library
+// itself does not read.
+func TestTheMetricsPageListsTheLibrary(t *testing.T) {
+	page := read(t, "../../docs/reference/metrics.md")
+	made := regexp.MustCompile(`NewDesc\("(\w+)", "([^"]*)", (?:nil|\[\]string\{"(\w+)"\})`).FindAllStringSubmatch(read(t, "../../internal/library/metrics.go"), -1)
+	for _, m := range made {
+		labels, kind := "–", "gauge"
+		if m[3] != "" {
+			labels = "`" + m[3] + "`"
+		}
+		if strings.HasSuffix(m[1], "_total") {
+			kind = "counter"
+		}
+		if row := "| `" + m[1] + "` | " + kind + " | " + labels + " | " + m[2] + " |\n"; !strings.Contains(page, row) {
+			t.Errorf("docs/reference/metrics.md lacks\n%s", row)
+		}
+	}
+	if got := strings.Count(page, "| `gatehouse_library_"); got != len(made) || got == 0 {
+		t.Errorf("the page has %d series of the library, which has %d", got, len(made))
+	}
+}

@@ -66,3 +66,38 @@ func TestTheUnitsAreConfined(t *testing.T) {
 		}
 	}
 }
+
+// kinds are systemd's names of the namespaces that children get.
+var kinds = map[string]string{"CLONE_NEWUSER": "user", "CLONE_NEWNET": "net", "CLONE_NEWIPC": "ipc", "CLONE_NEWUTS": "uts"}
+
+// A unit that refuses what the extraction of documents asks for costs a wall
+// around it, and nobody notices.
+func TestTheUnitsLetExtractionShutItselfOff(t *testing.T) {
+	source := read(t, "../../internal/library/extract/limits_linux.go")
+	want := map[string]bool{}
+	for _, flag := range regexp.MustCompile(`CLONE_NEW\w+`).FindAllString(source, -1) {
+		want[kinds[flag]] = true
+	}
+	if !strings.Contains(source, "syscall.Chroot(") || want[""] || len(want) == 0 {
+		t.Fatalf("children ask for something else by now: %v", want)
+	}
+	_, texts := placed(t)
+	for name, text := range texts {
+		got := strings.Fields(regexp.MustCompile(`(?m)^RestrictNamespaces=(.*)$`).FindStringSubmatch(text)[1])
+		if name == "gatehouse-gateway@.service" { // it has no library
+			if len(got) != 1 || got[0] != "yes" || strings.Contains(text, "=chroot") {
+				t.Errorf("%s may make namespaces: %v", name, got)
+			}
+			continue
+		}
+		for _, kind := range got {
+			if !want[kind] {
+				t.Errorf("%s allows namespaces of the kind %s", name, kind)
+			}
+		}
+		_, after, _ := strings.Cut(text, "SystemCallFilter=~@privileged") // the later line wins
+		if len(got) != len(want) || !strings.Contains(after, "SystemCallFilter=chroot") {
+			t.Errorf("%s keeps the extraction from shutting itself off: %v", name, got)
+		}
+	}
+}

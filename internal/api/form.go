@@ -75,7 +75,13 @@ func (s *Server) form(w http.ResponseWriter, r *http.Request, up *Upload) (*Form
 		return nil, tooLarge("body", longest)
 	}
 	in := &formReader{up: up, spool: s.Spool, Form: &Form{Parts: map[string]string{}}}
-	err = in.all(multipart.NewReader(http.MaxBytesReader(w, r.Body, longest), params["boundary"]))
+	body := http.MaxBytesReader(w, r.Body, longest)
+	err = in.all(multipart.NewReader(body, params["boundary"]))
+	if err == nil { // what is left would keep the server from answering, and nothing would bound it
+		if _, broken := io.Copy(io.Discard, body); broken != nil {
+			err = cutShort(broken)
+		}
+	}
 	if err == nil && in.file == nil {
 		err = gatehouse.Violations{{Field: up.File[0], Problem: "is required: the part that is the file"}}.Err()
 	}

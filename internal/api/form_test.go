@@ -114,6 +114,20 @@ func TestABadFormIsRefused(t *testing.T) {
 	}
 }
 
+// What stands behind a form has the same time to come as the form itself, so it
+// is awaited before anything is done.
+func TestABodyIsReadToItsEnd(t *testing.T) {
+	d := newDesk(t)
+	rest := strings.NewReader(strings.Repeat("x", 100<<10))
+	if got := d.send(t, "X", io.MultiReader(strings.NewReader(form("X", "file=a")), rest)); got != 200 || rest.Len() > 0 {
+		t.Errorf("%d with %d bytes unread", got, rest.Len())
+	}
+	d.content = ""
+	if got := d.send(t, "X", io.MultiReader(strings.NewReader(form("X", "file=a")), failing{})); got != 400 || d.content != "" {
+		t.Errorf("broken behind the form: %d, and %q was taken", got, d.content)
+	}
+}
+
 type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, errors.New("reset by peer") }

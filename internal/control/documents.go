@@ -223,7 +223,7 @@ func (c *Caller) newContent(ctx context.Context, u gatehouse.DocumentUpdate) (*l
 	if u.Name.Set {
 		n.Name = u.Name.Value
 	}
-	return lib.StageContent(ctx, shelf.TeamID, n)
+	return lib.StageContent(ctx, shelf.TeamID, n, d.File.Size)
 }
 
 // RemoveDocument implements gatehouse.Documents.

@@ -41,6 +41,9 @@ func (c *call) admit() (*admitted, *refusal) {
 	if route.Public && match == llm.Found {
 		return c.admitLink()
 	}
+	if route.Public && match == llm.WrongMethod {
+		return nil, refuse(llm.MethodNotAllowed, "This route takes "+route.Allow+".")
+	}
 	if no := c.authenticate(); no != nil {
 		return nil, no
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gatehouse"
+	"gatehouse/internal/crowd"
 	"gatehouse/internal/feed"
 	"gatehouse/internal/limit"
 	"gatehouse/internal/llm"
@@ -73,9 +74,9 @@ type Gateway struct {
 	spares   retryBudget
 	used     used
 	metrics  *metrics
-	bodies   atomic.Int64        // bytes of request bodies in flight
-	readers  crowd[netip.Prefix] // of public links
-	inliners crowd[gatehouse.ID] // keys whose requests name files
+	bodies   atomic.Int64               // bytes of request bodies in flight
+	readers  *crowd.Crowd[netip.Prefix] // of public links
+	inliners *crowd.Crowd[gatehouse.ID] // keys whose requests name files
 	pools    pools
 	leavers  leavers
 	date     clock
@@ -108,7 +109,7 @@ func New(c Config) (*Gateway, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	g := &Gateway{c: c, epoch: c.Limits.Epoch(), links: newLinks(), stop: stop, finished: make(chan struct{}), metrics: m}
 	g.pages = sync.OnceValue(func() *openapi.Pages { return document(c.OpenAIErrors).Pages() })
-	g.readers, g.inliners = newCrowd[netip.Prefix](linkCrowd, linksAtOnce), newCrowd[gatehouse.ID](inlineCrowd, inlinesAtOnce)
+	g.readers, g.inliners = crowd.New[netip.Prefix](linkCrowd, linksAtOnce), crowd.New[gatehouse.ID](inlineCrowd, inlinesAtOnce)
 	g.pools.init()
 	g.leavers.init()
 	go g.sweep(ctx)

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
@@ -34,19 +35,17 @@ func (c *call) inlineFiles() *refusal {
 	if c.scan.Files > maxInlined {
 		return refuse(llm.Invalid, fmt.Sprintf("file_id: a request may name at most %d files, and this one names %d.", maxInlined, c.scan.Files))
 	}
-	if !c.g.inliners.enter(c.key.ID()) {
+	if !c.g.inliners.Enter(c.key.ID()) {
 		return refuse(llm.Limited, "Too many requests of this API key are reading files. Please retry.").wait(time.Second)
 	}
-	defer c.g.inliners.leave(c.key.ID())
-	in := inlining{call: c, known: map[string]llm.Inlined{}}
+	defer c.g.inliners.Leave(c.key.ID())
+	in := inlining{call: c, known: map[string]llm.Inlined{}, size: int64(len(c.body))}
 	body, err := llm.Inline(&c.route, c.body, in.fetch)
 	switch {
 	case in.no != nil:
 		return in.no
 	case err != nil:
 		return refusalOf(err)
-	case int64(len(body)) > c.g.c.MaxBody:
-		return refuse(llm.TooLarge, fmt.Sprintf("file_id: with its files the body is larger than %d bytes.", c.g.c.MaxBody))
 	}
 	return c.rejudge(body, in.held)
 }
@@ -72,6 +71,7 @@ type inlining struct {
 	call  *call
 	known map[string]llm.Inlined
 	text  int64
+	size  int64    // of the body with what is known so far, at most
 	held  int64    // of the budget for bodies
 	no    *refusal // what ended it
 }
@@ -90,7 +90,43 @@ func (in *inlining) fetch(id string) (llm.Inlined, error) {
 			return f, in.no
 		}
 	}
+	in.no = in.room(&f)
+	if in.no != nil {
+		return f, in.no
+	}
 	return f, nil
+}
+
+// room makes sure that a file has its place before it is written there, each
+// time that it is named: as a part, and in the body that comes of it.
+func (in *inlining) room(f *llm.Inlined) *refusal {
+	c, n := in.call, written(f)
+	if in.size += n; in.size > c.g.c.MaxBody {
+		return refuse(llm.TooLarge, fmt.Sprintf("file_id: with its files the body is larger than %d bytes.", c.g.c.MaxBody))
+	}
+	if !c.charge(2 * n) {
+		return c.full()
+	}
+	in.held += 2 * n
+	return nil
+}
+
+// written is how long a file is in JSON, at most: an image in base64, and text
+// with what has to be escaped.
+func written(f *llm.Inlined) int64 {
+	if f.Type != "" {
+		return int64(base64.StdEncoding.EncodedLen(len(f.Data)))
+	}
+	n := int64(len(f.Data))
+	for _, b := range f.Data {
+		switch {
+		case b < ' ', b == '<', b == '>', b == '&':
+			n += 5
+		case b == '"', b == '\\':
+			n++
+		}
+	}
+	return n
 }
 
 func tooMuch(id, what string, most int64) *refusal {

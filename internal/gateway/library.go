@@ -108,10 +108,10 @@ func (c *call) admitLink() (*admitted, *refusal) {
 func (c *call) askLibrary() *refusal {
 	if c.route.Public {
 		addr := c.g.clientAddr(c.r)
-		if !c.g.readers.enter(crowdOf(addr)) {
+		if !c.g.readers.Enter(crowdOf(addr)) {
 			return refuse(llm.Limited, "Too many public files are being read from your address. Please retry.").wait(time.Second)
 		}
-		defer c.g.readers.leave(crowdOf(addr))
+		defer c.g.readers.Leave(crowdOf(addr))
 	}
 	if no := c.beginLibrary(); no != nil {
 		return no

@@ -138,38 +138,3 @@ func messageOf(body []byte) string {
 	}
 	return in.Message
 }
-
-// crowd bounds how much of something goes on at once, for each of many and in
-// all.
-type crowd[K comparable] struct {
-	each, all int
-
-	mu sync.Mutex
-	by map[K]int
-	n  int
-}
-
-func newCrowd[K comparable](each, all int) crowd[K] {
-	return crowd[K]{each: each, all: all, by: map[K]int{}}
-}
-
-// enter reports whether there is room. Whoever entered leaves.
-func (c *crowd[K]) enter(k K) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.n >= c.all || c.by[k] >= c.each {
-		return false
-	}
-	c.n++
-	c.by[k]++
-	return true
-}
-
-func (c *crowd[K]) leave(k K) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.n--
-	if c.by[k]--; c.by[k] == 0 {
-		delete(c.by, k)
-	}
-}

@@ -29,6 +29,8 @@ const (
 	// blobHold is how long bytes are kept for a record that is to refer to them:
 	// far longer than the transaction after them takes.
 	blobHold = time.Hour
+	// Each upload takes up to a file's size of the spool while it comes.
+	uploadCrowd, uploadsAtOnce = 16, 64
 )
 
 // Upload is bytes that are kept, and what is to be said of them. Whoever has
@@ -50,9 +52,11 @@ func (s *Service) Stage(ctx context.Context, team gatehouse.ID, f gatehouse.NewF
 	if err != nil {
 		return nil, err
 	}
-	err = s.Store.View(store.ForTeam(ctx, team), func(v store.View) error { return s.room(v, team, 1, 1) })
-	if err == nil {
-		err = s.stage(ctx, team, up, f.Content)
+	room := func(size int64) error {
+		return s.Store.View(store.ForTeam(ctx, team), func(v store.View) error { return s.room(v, team, 1, size) })
+	}
+	if err = room(1); err == nil {
+		err = s.stage(ctx, team, up, f.Content, room)
 	}
 	if err != nil {
 		return nil, err
@@ -60,12 +64,14 @@ func (s *Service) Stage(ctx context.Context, team gatehouse.ID, f gatehouse.NewF
 	return up, nil
 }
 
-// StageContent is Stage for what takes the place of a file's content, which
-// needs room for the difference alone.
-func (s *Service) StageContent(ctx context.Context, team gatehouse.ID, f gatehouse.NewFile) (*Upload, error) {
+// StageContent is Stage for what takes the place of a file's content of so many
+// bytes, which needs room for the difference alone.
+func (s *Service) StageContent(ctx context.Context, team gatehouse.ID, f gatehouse.NewFile, before int64) (*Upload, error) {
 	up, err := s.judge(f)
 	if err == nil {
-		err = s.stage(ctx, team, up, f.Content)
+		err = s.stage(ctx, team, up, f.Content, func(size int64) error {
+			return s.Store.View(store.ForTeam(ctx, team), func(v store.View) error { return s.room(v, team, 0, size-before) })
+		})
 	}
 	if err != nil {
 		return nil, err
@@ -98,8 +104,13 @@ func (s *Service) room(v store.LibraryView, team gatehouse.ID, files int, bytes 
 	return nil
 }
 
-// stage spools content and puts it where blobs are.
-func (s *Service) stage(ctx context.Context, team gatehouse.ID, up *Upload, content io.Reader) error {
+// stage spools content and puts it where blobs are. room says whether new bytes
+// may be kept: those that nothing refers to in the end stay for blobHold.
+func (s *Service) stage(ctx context.Context, team gatehouse.ID, up *Upload, content io.Reader, room func(size int64) error) error {
+	if !s.uploads.Enter(team) {
+		return gatehouse.Errorf(gatehouse.ResourceExhausted, "too many uploads of this team are under way: try again").After(time.Second)
+	}
+	defer s.uploads.Leave(team)
 	file, err := os.CreateTemp(s.Spool, spooled)
 	if err != nil {
 		return fmt.Errorf("spool: %w", err)
@@ -112,6 +123,13 @@ func (s *Service) stage(ctx context.Context, team gatehouse.ID, up *Upload, cont
 	}
 	if up.ContentType == "" {
 		up.ContentType = sniff(up.Name, head)
+	}
+	held, err := s.held(ctx, team, up)
+	if err != nil || held {
+		return err
+	}
+	if err := room(up.Size); err != nil {
+		return err
 	}
 	return s.keep(ctx, team, up, file)
 }
@@ -146,18 +164,32 @@ func cutShort(err error) error {
 	return gatehouse.Errorf(gatehouse.InvalidArgument, "the body ended before the file did").Because(err)
 }
 
-// keep gives the bytes a blob: the one that the team has of them, else a new
-// one.
-func (s *Service) keep(ctx context.Context, team gatehouse.ID, up *Upload, file *os.File) error {
+// held gives the bytes the blob that the team has of them, if it has one and it
+// is there to its last byte: an upload is how lost bytes come back.
+func (s *Service) held(ctx context.Context, team gatehouse.ID, up *Upload) (found bool, err error) {
 	until := s.Now().Add(blobHold)
-	found := false
-	err := s.work(ctx, team, func(w store.Work) (err error) {
+	err = s.work(ctx, team, func(w store.Work) (err error) {
 		up.blob, found, err = w.TakeBlob(team, up.Hash, until)
 		return err
 	})
-	if err != nil || found {
-		return err
+	if err != nil || !found {
+		return false, err
 	}
+	last, err := s.Blobs.Open(ctx, up.blob, up.Size-1)
+	if errors.Is(err, gatehouse.NotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer last.Close()
+	_, err = io.ReadFull(last, make([]byte, 1))
+	return err == nil, ctx.Err()
+}
+
+// keep gives the bytes a new blob.
+func (s *Service) keep(ctx context.Context, team gatehouse.ID, up *Upload, file *os.File) error {
+	until := s.Now().Add(blobHold)
 	up.blob = blobName(up.Hash)
 	planned := store.Blob{Name: up.blob, Team: team, Hash: up.Hash, Size: up.Size}
 	if err := s.work(ctx, team, func(w store.Work) error { return w.PlanBlob(planned, until) }); err != nil {

@@ -66,7 +66,7 @@ func (s *Service) describing(ctx context.Context, c *gatehouse.Collection, docs 
 // name alone.
 func (s *Service) opening(ctx context.Context, f *gatehouse.File) (string, error) {
 	var b strings.Builder
-	err := s.textOf(ctx, f, func(p extract.Part) error {
+	err := s.textOf(ctx, func() (*gatehouse.File, error) { return f, nil }, func(p extract.Part) error {
 		if b.WriteString(p.Text); b.Len() >= describedBytes {
 			return enough
 		}

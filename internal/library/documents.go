@@ -137,10 +137,14 @@ func (s *Service) UpdateDocument(tx store.Tx, c *gatehouse.Collection, u gatehou
 		}
 	}
 	if file {
+		holders, err := s.holders(tx, d.FileID)
+		if err != nil {
+			return nil, err
+		}
 		if d.File, err = s.renew(tx, d.FileID, u, up, act); err != nil {
 			return nil, err
 		}
-		if err := s.reindexOthers(tx, c.ID, d.FileID, act); err != nil {
+		if err := s.reindexOthers(tx, holders, c.ID, d.FileID, act); err != nil {
 			return nil, err
 		}
 	}
@@ -176,15 +180,18 @@ func (s *Service) renew(tx store.Tx, id gatehouse.ID, u gatehouse.DocumentUpdate
 	return f, tx.PutFile(f, act)
 }
 
+// holders are the collections that have a file, refused where they are too many
+// for it to change. It is asked before the change, which would touch each.
+func (s *Service) holders(tx store.Tx, file gatehouse.ID) ([]gatehouse.ID, error) {
+	all, err := tx.CollectionsOf(file)
+	if err == nil && len(all) > mostHolders {
+		err = gatehouse.Errorf(gatehouse.FailedPrecondition, "the file is in %d collections, and in more than %d it cannot change: upload it anew", len(all), mostHolders)
+	}
+	return all, err
+}
+
 // reindexOthers has a file indexed again wherever else it is.
-func (s *Service) reindexOthers(tx store.Tx, except, file gatehouse.ID, act gatehouse.Act) error {
-	holders, err := tx.CollectionsOf(file)
-	if err != nil {
-		return err
-	}
-	if len(holders) > mostHolders {
-		return gatehouse.Errorf(gatehouse.FailedPrecondition, "the file is in %d collections, and in more than %d it cannot change: upload it anew", len(holders), mostHolders)
-	}
+func (s *Service) reindexOthers(tx store.Tx, holders []gatehouse.ID, except, file gatehouse.ID, act gatehouse.Act) error {
 	act.Action = "document.reindexed"
 	for _, id := range holders {
 		if id == except {

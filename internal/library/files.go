@@ -2,7 +2,6 @@ package library
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
@@ -147,13 +146,17 @@ func (s *Service) RenameFile(ctx context.Context, who Asker, id gatehouse.ID, na
 		if err := bad.Err(); err != nil || name == f.Name {
 			return err
 		}
+		holders, err := s.holders(tx, id)
+		if err != nil {
+			return err
+		}
 		act := fileAct("file.renamed", "RenameFile", f, "renamed")
 		act.Details = map[string]string{"name": f.Name + " → " + name}
 		f.Name = name
 		if err := tx.PutFile(f, act); err != nil {
 			return err
 		}
-		return s.reindexOthers(tx, gatehouse.ID{}, id, gatehouse.Act{Operation: "RenameFile"})
+		return s.reindexOthers(tx, holders, gatehouse.ID{}, id, gatehouse.Act{Operation: "RenameFile"})
 	})
 }
 
@@ -188,12 +191,5 @@ func (s *Service) OpenFile(ctx context.Context, who Asker, id gatehouse.ID, offs
 	if offset < 0 || offset > f.Size {
 		return nil, nil, gatehouse.Violations{{Field: "offset", Problem: fmt.Sprintf("the file has %d bytes", f.Size)}}.Err()
 	}
-	body, err := s.openBlob(ctx, f, offset)
-	if errors.Is(err, gatehouse.NotFound) {
-		// It may have been deleted and swept since it was looked up.
-		if _, gone := s.GetFile(ctx, who, id); gone != nil {
-			err = gone
-		}
-	}
-	return f, body, err
+	return s.openFile(ctx, f, offset, func() (*gatehouse.File, error) { return s.GetFile(ctx, who, id) })
 }

@@ -300,7 +300,7 @@ func (j *job) write() error {
 	err := j.s.Index.PutCollection(j.ctx, j.Team, index.Collection{ID: j.Collection, Metric: index.Metric(j.collection.Metric)})
 	if err == nil {
 		f := j.document.File
-		d := index.Document{ID: f.ID, Name: f.Name, ContentType: f.ContentType, Size: f.Size, Created: f.CreateTime, Fields: j.document.Fields}
+		d := index.Document{ID: f.ID, Name: f.Name, ContentType: f.ContentType, Size: f.Size, Created: f.CreateTime, Fields: j.document.Fields, Generation: j.document.Generation}
 		err = j.s.Index.PutDocument(j.ctx, j.Team, j.Collection, d, j.spill.chunks())
 	}
 	// NotFound: the collection was taken out a moment ago; the next look says so.

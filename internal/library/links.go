@@ -57,16 +57,18 @@ func (s *Service) UnpublishFile(ctx context.Context, who Asker, id gatehouse.ID)
 
 // OpenLink implements Files. Whatever is wrong with a link, it looks the same.
 func (s *Service) OpenLink(ctx context.Context, link gatehouse.Token) (*gatehouse.File, io.ReadCloser, error) {
-	var f *gatehouse.File
-	err := s.Store.View(store.System(ctx), func(v store.View) (err error) {
-		f, err = s.linkedBy(v, link)
-		return err
-	})
+	look := func() (f *gatehouse.File, err error) {
+		err = s.Store.View(store.System(ctx), func(v store.View) (err error) {
+			f, err = s.linkedBy(v, link)
+			return err
+		})
+		return f, err
+	}
+	f, err := look()
 	if err != nil {
 		return nil, nil, err
 	}
-	body, err := s.openBlob(ctx, f, 0)
-	return f, body, err
+	return s.openFile(ctx, f, 0, look)
 }
 
 // linkedBy is the file that a link opens now.

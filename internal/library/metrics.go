@@ -13,6 +13,7 @@ import (
 // counts is what the workers have done since the start.
 type counts struct {
 	indexed, failed, retried       atomic.Int64
+	lost                           atomic.Int64
 	extracting, embedding, writing atomic.Int64 // nanoseconds
 	read, text                     atomic.Int64 // bytes
 }
@@ -20,6 +21,7 @@ type counts struct {
 var (
 	tasksDesc     = prometheus.NewDesc("gatehouse_library_tasks", "Tasks of the library that wait or are worked on, on all nodes.", nil, nil)
 	documentsDesc = prometheus.NewDesc("gatehouse_library_documents_total", "Attempts at indexing a document that ended, by how; retried: put back for a while.", []string{"result"}, nil)
+	lostDesc      = prometheus.NewDesc("gatehouse_library_lost_total", "Documents that the index was found to lack or to have of another generation, and that are indexed anew.", nil, nil)
 	stageDesc     = prometheus.NewDesc("gatehouse_library_stage_seconds_total", "Time that indexing took, by stage; extract: text found and cut, its turn included.", []string{"stage"}, nil)
 	bytesDesc     = prometheus.NewDesc("gatehouse_library_bytes_total", "Bytes of documents read, and of chunks made of them.", []string{"kind"}, nil)
 )
@@ -31,7 +33,7 @@ type metrics struct{ s *Service }
 
 // Describe implements [prometheus.Collector].
 func (m metrics) Describe(c chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{tasksDesc, documentsDesc, stageDesc, bytesDesc} {
+	for _, d := range []*prometheus.Desc{tasksDesc, documentsDesc, lostDesc, stageDesc, bytesDesc} {
 		c <- d
 	}
 }
@@ -46,6 +48,7 @@ func (m metrics) Collect(c chan<- prometheus.Metric) {
 		c <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, label)
 	}
 	n := &m.s.counts
+	c <- prometheus.MustNewConstMetric(lostDesc, prometheus.CounterValue, float64(n.lost.Load()))
 	tell(documentsDesc, float64(n.indexed.Load()), "indexed")
 	tell(documentsDesc, float64(n.failed.Load()), "failed")
 	tell(documentsDesc, float64(n.retried.Load()), "retried")

@@ -38,7 +38,7 @@ func TestMetrics(t *testing.T) {
 	}
 	want := map[string]float64{
 		"gatehouse_library_tasks": 1, "gatehouse_library_documents_total indexed": 1, "gatehouse_library_documents_total failed": 1,
-		"gatehouse_library_documents_total retried": 0, "gatehouse_library_stage_seconds_total embed": 0,
+		"gatehouse_library_documents_total retried": 0, "gatehouse_library_lost_total": 0, "gatehouse_library_stage_seconds_total embed": 0,
 		"gatehouse_library_bytes_total read": 5, "gatehouse_library_bytes_total chunks": 5,
 	}
 	if !maps.Equal(got, want) {

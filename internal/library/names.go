@@ -26,13 +26,17 @@ func fileName(field, s string, bad *gatehouse.Violations) string {
 		bad.Addf(field, "must be valid UTF-8")
 	case len(s) > gatehouse.MaxFileName:
 		bad.Addf(field, "must be at most %d bytes", gatehouse.MaxFileName)
-	case strings.ContainsFunc(s, unicode.IsControl):
+	case strings.ContainsFunc(s, unicode.IsControl) || strings.ContainsFunc(s, turns):
 		bad.Addf(field, "must not contain control characters")
 	case s == "." || s == ".." || strings.ContainsAny(s, `/\";`):
 		bad.Addf(field, `must not be a path or contain any of / \ " ;`)
 	}
 	return s
 }
+
+// turns reports whether a character changes the direction of what follows, by
+// which a name can be made to end otherwise than it looks.
+func turns(r rune) bool { return '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069' }
 
 // contentType checks what a client says that a file is; empty: it does not say.
 func contentType(field, s string, bad *gatehouse.Violations) string {

@@ -166,8 +166,14 @@ func TestARefusedUploadLeavesNothing(t *testing.T) {
 	}
 	r.nothing()
 
-	r.send("a", strings.Repeat("x", 100_000))
+	first := r.send("a", strings.Repeat("x", 100_000))
 	r.want(gatehouse.ResourceExhausted, upload("b", "", strings.NewReader(strings.Repeat("y", 60_000))), "150000")
+	r.must(r.blobs.List(r.ctx, func(name string) error {
+		if name != first.Blob {
+			t.Error("what there is no room for was stored")
+		}
+		return nil
+	}))
 	r.send("b", "z")
 	unread := strings.NewReader("w")
 	if r.want(gatehouse.ResourceExhausted, upload("c", "", unread), "may have 2"); unread.Len() == 0 {
@@ -278,6 +284,59 @@ func TestWrongBytesEndInAnError(t *testing.T) {
 	}
 }
 
+// Bytes that are uploaded again are kept again when those of before are lost: an
+// upload that is acknowledged can be read. Until then it is our fault.
+func TestAnUploadBringsLostBytesBack(t *testing.T) {
+	r := newReadingRoom(t, nil)
+	lost := r.send("a", "words")
+	r.must(r.blobs.Delete(r.ctx, lost.Blob))
+	r.want(gatehouse.Internal, fail2(r.OpenFile(r.ctx, r.who, lost.ID, 0)))
+	if got := r.read(r.send("b", "words").ID, 0); got != "words" {
+		t.Error(got)
+	}
+}
+
+// vanishing takes a blob away at the moment that it is opened, once.
+type vanishing struct {
+	blob.Store
+	meanwhile func()
+}
+
+func (b *vanishing) Open(ctx context.Context, name string, offset int64) (io.ReadCloser, error) {
+	if f := b.meanwhile; f != nil {
+		b.meanwhile = nil
+		f()
+	}
+	return b.Store.Open(ctx, name, offset)
+}
+
+// Who opens a file while it changes gets the one that is there then.
+func TestAFileThatChangesWhileItIsOpened(t *testing.T) {
+	r := newReadingRoom(t, nil)
+	c := r.shelf()
+	d, err := r.place(c, "a", "old", nil)
+	r.must(err)
+	up, err := r.StageContent(r.ctx, r.team, gatehouse.NewFile{Name: "a", Content: strings.NewReader("newer")}, 3)
+	r.must(err)
+	old := d.File.Blob
+	b := &vanishing{Store: r.Blobs}
+	b.meanwhile = func() {
+		r.must(r.do(func(tx store.Tx) error {
+			return fail(r.UpdateDocument(tx, c, gatehouse.DocumentUpdate{FileID: d.FileID}, up, r.act("document.updated")))
+		}))
+		r.must(r.blobs.Delete(r.ctx, old))
+	}
+	r.Blobs = b
+	if got := r.read(d.FileID, 0); got != "newer" {
+		t.Error(got)
+	}
+	b.meanwhile = func() {
+		r.must(r.DeleteFile(r.ctx, r.who, d.FileID))
+		r.must(r.blobs.Delete(r.ctx, up.blob))
+	}
+	r.want(gatehouse.NotFound, fail2(r.OpenFile(r.ctx, r.who, d.FileID, 0)), "Cannot find file")
+}
+
 func TestAFileIsGoneWhenItsTimeHasCome(t *testing.T) {
 	r := newReadingRoom(t, nil)
 	f, err := r.UploadFile(r.ctx, r.who, gatehouse.NewFile{Name: "a", Content: strings.NewReader("x"), ExpireTime: r.clock().Add(time.Hour)})
@@ -371,6 +430,23 @@ func TestTextIsWholeOrNothing(t *testing.T) {
 	if out.Len() > 0 {
 		t.Errorf("%q was written", out.String())
 	}
+}
+
+// Who waits for a turn to extract is told what is so when it comes.
+func TestTextOfAFileDeletedMeanwhile(t *testing.T) {
+	r := newReadingRoom(t, nil)
+	f := r.send("a", "words")
+	for range maxReaders {
+		r.readers <- struct{}{}
+	}
+	told := make(chan error, 1)
+	go func() { told <- fail(r.FileText(r.ctx, r.who, f.ID, 0, io.Discard)) }()
+	for left, err := os.ReadDir(r.Spool); len(left) == 0; left, err = os.ReadDir(r.Spool) {
+		r.must(err) // its first look is over when it has a place for the text
+	}
+	r.must(r.DeleteFile(r.ctx, r.who, f.ID))
+	<-r.readers
+	r.want(gatehouse.NotFound, <-told, "Cannot find file")
 }
 
 func TestASpoolIsEmptiedOfWhatACrashLeft(t *testing.T) {

@@ -22,6 +22,9 @@ const maxReaders = 2
 // blob that is not there is our fault and not the reader's.
 func (s *Service) openBlob(ctx context.Context, f *gatehouse.File, offset int64) (io.ReadCloser, error) {
 	body, err := s.Blobs.Open(ctx, f.Blob, offset)
+	if errors.Is(err, gatehouse.NotFound) {
+		return nil, gatehouse.Errorf(gatehouse.Internal, "the file is damaged where it is stored").Because(err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -30,6 +33,27 @@ func (s *Service) openBlob(ctx context.Context, f *gatehouse.File, offset int64)
 		r.hash = sha256.New()
 	}
 	return r, nil
+}
+
+// openFile reads a file's bytes from an offset. look finds the file anew: since f
+// was found it may have been deleted, or got other content, and what it had been
+// swept.
+func (s *Service) openFile(ctx context.Context, f *gatehouse.File, offset int64, look func() (*gatehouse.File, error)) (*gatehouse.File, io.ReadCloser, error) {
+	body, err := s.openBlob(ctx, f, offset)
+	if errors.Is(err, gatehouse.NotFound) {
+		now, gone := look()
+		if gone != nil {
+			return nil, nil, gone
+		}
+		if now.Blob != f.Blob && offset <= now.Size {
+			f = now
+			body, err = s.openBlob(ctx, f, offset)
+		}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, body, nil
 }
 
 // checked is a file's bytes. The last of them are handed out when the hash of
@@ -77,7 +101,8 @@ var errDamaged = errors.New("stored bytes are damaged")
 // FileText implements Files. The text is complete before its first byte is
 // written, so that a document that fails in its middle is an error and no text.
 func (s *Service) FileText(ctx context.Context, who Asker, id gatehouse.ID, most int64, w io.Writer) (*gatehouse.File, error) {
-	f, err := s.GetFile(ctx, who, id)
+	look := func() (*gatehouse.File, error) { return s.GetFile(ctx, who, id) }
+	f, err := look()
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +113,7 @@ func (s *Service) FileText(ctx context.Context, who Asker, id gatehouse.ID, most
 	defer os.Remove(text.Name())
 	defer text.Close()
 	size := int64(0)
-	err = s.textOf(ctx, f, func(p extract.Part) error {
+	err = s.textOf(ctx, look, func(p extract.Part) error {
 		if size += int64(len(p.Text)); most > 0 && size > most {
 			return gatehouse.Errorf(gatehouse.ResourceExhausted, "the text of the file has more than %d bytes", most)
 		}
@@ -104,15 +129,20 @@ func (s *Service) FileText(ctx context.Context, who Asker, id gatehouse.ID, most
 	return f, nil
 }
 
-// textOf hands out a file's text for a reader, who waits for a turn.
-func (s *Service) textOf(ctx context.Context, f *gatehouse.File, yield func(extract.Part) error) error {
+// textOf hands out a file's text for a reader, who waits for a turn. The file is
+// looked up when it has come: until then it may have been deleted.
+func (s *Service) textOf(ctx context.Context, look func() (*gatehouse.File, error), yield func(extract.Part) error) error {
 	select {
 	case s.readers <- struct{}{}:
 		defer func() { <-s.readers }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	body, err := s.openBlob(ctx, f, 0)
+	f, err := look()
+	if err != nil {
+		return err
+	}
+	f, body, err := s.openFile(ctx, f, 0, look)
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"gatehouse"
+	"gatehouse/internal/crowd"
 	"gatehouse/internal/library/blob"
 	"gatehouse/internal/library/extract"
 	"gatehouse/internal/library/index"
@@ -88,10 +89,11 @@ type sealer interface {
 // Service is the library. It is safe for concurrent use.
 type Service struct {
 	Config
-	wake    chan struct{} // a task may be there
-	readers chan struct{} // one element for each extraction that a reader waits for
-	counts  counts        // of what workers did
-	parsing chan struct{} // one element while a worker extracts
+	wake    chan struct{}              // a task may be there
+	uploads *crowd.Crowd[gatehouse.ID] // teams whose uploads are under way
+	readers chan struct{}              // one element for each extraction that a reader waits for
+	counts  counts                     // of what workers did
+	parsing chan struct{}              // one element while a worker extracts
 }
 
 // New makes a Service and empties its spool. Run works on what is behind the
@@ -109,7 +111,7 @@ func New(c Config) (*Service, error) {
 	if err := emptySpool(c.Spool); err != nil {
 		return nil, err
 	}
-	return &Service{Config: c, wake: make(chan struct{}, 1), readers: make(chan struct{}, maxReaders), parsing: make(chan struct{}, 1)}, nil
+	return &Service{Config: c, wake: make(chan struct{}, 1), uploads: crowd.New[gatehouse.ID](uploadCrowd, uploadsAtOnce), readers: make(chan struct{}, maxReaders), parsing: make(chan struct{}, 1)}, nil
 }
 
 // check names the first thing that is missing or makes no sense: a Service

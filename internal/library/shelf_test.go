@@ -181,7 +181,7 @@ func TestNewContentIsIndexedWhereverTheFileIs(t *testing.T) {
 	r.must(err)
 	p, err := r.PublishFile(r.ctx, r.who, d.FileID, time.Time{})
 	r.must(err)
-	up, err := r.StageContent(r.ctx, r.team, gatehouse.NewFile{Name: "b.txt", Content: strings.NewReader("newer")})
+	up, err := r.StageContent(r.ctx, r.team, gatehouse.NewFile{Name: "b.txt", Content: strings.NewReader("newer")}, 3)
 	r.must(err)
 	u := gatehouse.DocumentUpdate{FileID: d.FileID, Name: gatehouse.Some("b.txt")}
 	var out *gatehouse.Document

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"gatehouse"
@@ -18,6 +19,7 @@ const (
 	sweptAtOnce    = 32  // records of one Update
 	blobsAtOnce    = 100 // of one round
 	comparedAtOnce = 500 // entries of the index
+	askedAtOnce    = 200 // documents of the store, as IndexAnew takes
 )
 
 // The names of the sweeper's turns among nodes.
@@ -38,14 +40,19 @@ func (s *Service) sweepOn(ctx context.Context) {
 			compared = time.Now()
 			if s.mine(ctx, compareTurn, compareEvery) {
 				s.told(ctx, "comparison of the index", s.compare(ctx))
+				s.told(ctx, "comparison with the index", s.mend(ctx))
 			}
 		}
-		timer := time.NewTimer(sweepEvery + rand.N(sweepEvery/8))
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-		timer.Stop()
+		rest(ctx, sweepEvery+rand.N(sweepEvery/8))
+	}
+}
+
+func rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
 	}
 }
 
@@ -218,4 +225,80 @@ func (s *Service) unknown(ctx context.Context, entries []index.Entry) (documents
 		return nil
 	})
 	return documents, collections, err
+}
+
+// mend has documents indexed anew that the store says are indexed and the index
+// does not have as they are: it was lost, or put back from a backup, or the store
+// was. An index that is lost costs work, and no data. What is Processed was in
+// the index before, and the index is asked after the store, so that nothing is
+// taken for lost that is only under way. It rests as long as it works: others
+// have as much of both databases.
+func (s *Service) mend(ctx context.Context) (err error) {
+	var seen, lost int64
+	defer func() {
+		if lost > 0 {
+			s.Logger.Warn("the index lacked documents: they are indexed anew", "documents", lost, "compared", seen)
+		}
+	}()
+	var last store.DocumentRef
+	for ctx.Err() == nil {
+		begun := time.Now()
+		var page []store.DocumentRef
+		err = s.Store.View(ctx, func(v store.View) (err error) {
+			page, err = v.DocumentsProcessed(last, askedAtOnce)
+			return err
+		})
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		n, err := s.indexLost(ctx, page)
+		lost, seen = lost+n, seen+int64(len(page))
+		if err != nil || len(page) < askedAtOnce {
+			return err
+		}
+		last = page[len(page)-1]
+		rest(ctx, time.Since(begun))
+	}
+	return ctx.Err()
+}
+
+// indexLost leaves tasks for those of some documents that the index does not
+// have, and tells how many.
+func (s *Service) indexLost(ctx context.Context, page []store.DocumentRef) (n int64, err error) {
+	var lost []store.DocumentRef
+	for len(page) > 0 {
+		end := slices.IndexFunc(page, func(r store.DocumentRef) bool { return r.Collection != page[0].Collection })
+		if end < 0 {
+			end = len(page)
+		}
+		if lost, err = s.lacking(ctx, page[:end], lost); err != nil {
+			return 0, err
+		}
+		page = page[end:]
+	}
+	if len(lost) == 0 {
+		return 0, nil
+	}
+	err = s.Store.Work(ctx, func(w store.Work) (err error) {
+		n, err = w.IndexAnew(lost)
+		return err
+	})
+	if err == nil {
+		s.counts.lost.Add(n)
+		s.Poke()
+	}
+	return n, err
+}
+
+// lacking adds to lost those of a collection's documents that the index lacks.
+func (s *Service) lacking(ctx context.Context, of, lost []store.DocumentRef) ([]store.DocumentRef, error) {
+	editions := make([]index.Edition, len(of))
+	for i, r := range of {
+		editions[i] = index.Edition{Document: r.File, Generation: r.Generation}
+	}
+	lacks, err := s.Index.Lacks(ctx, of[0].Team, of[0].Collection, editions)
+	for _, e := range lacks {
+		lost = append(lost, store.DocumentRef{Team: of[0].Team, Collection: of[0].Collection, File: e.Document, Generation: e.Generation})
+	}
+	return lost, err
 }

@@ -1,11 +1,17 @@
 package library
 
 import (
+	"context"
+	"path/filepath"
+	"runtime"
+	"slices"
 	"testing"
 	"time"
 
 	"gatehouse"
 	"gatehouse/internal/library/index"
+	"gatehouse/internal/library/index/sqlindex"
+	indexsqlite "gatehouse/internal/library/index/sqlite"
 	"gatehouse/internal/store"
 )
 
@@ -96,4 +102,118 @@ func TestABlobThatCannotBeDeletedIsNextTimes(t *testing.T) {
 	if _, err := w.blobs.Open(w.ctx, name, 0); gatehouse.CodeOf(err) != gatehouse.NotFound {
 		t.Errorf("%v", err)
 	}
+}
+
+// An index that is lost, or older than the truth, costs work and no data: what
+// it lacks is found again after the next start, whatever it was.
+func TestALostIndexIsMadeAnew(t *testing.T) {
+	w := newWorkshop(t, nil)
+	one, two := w.collect(nil), w.collect(nil)
+	kept, stale, empty := w.newFile("kept.txt", "kept words"), w.newFile("stale.txt", "stale words"), w.newFile("empty.txt", " ")
+	w.upload(one, kept, nil)
+	w.upload(one, stale, nil)
+	w.upload(two, kept, nil)
+	w.upload(two, empty, nil) // FAILED, and stays so
+	w.update(func(tx store.Tx) error {
+		return tx.PutDocument(&gatehouse.Document{CollectionID: one.ID, FileID: kept.ID, TeamID: w.team, CreateTime: w.clock(), Generation: 1 << 50}, w.act("document.updated"))
+	})
+	w.drain()
+	w.must(w.mend(w.ctx))
+	if n := w.counts.lost.Load(); n != 0 || w.state(one, kept).Status != gatehouse.DocumentProcessed {
+		t.Fatalf("%d documents of a whole index are indexed anew", n)
+	}
+	old := index.Document{ID: stale.ID, Generation: -1}
+	w.must(w.Index.PutDocument(w.ctx, w.team, one.ID, old, index.Of(index.Chunk{Text: "words of before"})))
+	w.must(w.mend(w.ctx))
+	if n := w.counts.lost.Load(); n != 1 || w.state(one, stale).Status != gatehouse.DocumentProcessing {
+		t.Fatalf("%d documents are indexed anew, want the stale one", n)
+	}
+	found, err := indexsqlite.Open(w.ctx, filepath.Join(t.TempDir(), "index.db"), sqlindex.Options{Now: w.clock})
+	w.must(err)
+	t.Cleanup(func() { found.Close() })
+	w.Index = found // as after the file was deleted, and as the first start on another engine
+	w.runUntilIndexed(3)
+	for c, want := range map[gatehouse.ID][]string{one.ID: {"kept words", "stale words"}, two.ID: {"kept words"}} {
+		if got := w.finds(c, "words"); !slices.Equal(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if s := w.state(two, empty).Status; s != gatehouse.DocumentFailed {
+		t.Errorf("what failed is %s", s)
+	}
+}
+
+// runUntilIndexed starts the library, and stops it when it has indexed so many
+// more documents.
+func (w *workshop) runUntilIndexed(n int64) {
+	w.Helper()
+	ctx, stop := context.WithCancel(w.ctx)
+	n += w.counts.indexed.Load()
+	done := make(chan error)
+	go func() { done <- w.Run(ctx) }()
+	for deadline := time.Now().Add(30 * time.Second); w.counts.indexed.Load() < n && time.Now().Before(deadline); {
+		runtime.Gosched()
+	}
+	stop()
+	w.must(<-done)
+}
+
+// More documents than one page holds, over many collections, are walked to the
+// end, and a walk that is told to stop does.
+func TestTheComparisonWalksInPages(t *testing.T) {
+	w := newWorkshop(t, nil)
+	f := w.newFile("a.txt", "words")
+	const documents = 2*askedAtOnce + 1
+	w.update(func(tx store.Tx) error {
+		err := tx.PutFile(f, w.act("file.uploaded"))
+		for range documents {
+			c := &gatehouse.Collection{ID: gatehouse.NewID(), TeamID: w.team, Name: "c", Chunks: []byte("{}"), Metric: "cosine", CreateTime: w.clock()}
+			if err == nil {
+				err = tx.PutCollection(c, w.act("collection.created"))
+			}
+			if err == nil {
+				err = tx.PutDocument(&gatehouse.Document{CollectionID: c.ID, FileID: f.ID, TeamID: w.team, CreateTime: w.clock()}, w.act("document.added"))
+			}
+		}
+		return err
+	})
+	w.must(w.Store.Work(w.ctx, func(work store.Work) error {
+		for range documents {
+			k, err := work.ClaimTask("n/x", w.clock().Add(time.Hour), w.clock().Add(2*time.Hour))
+			if err != nil {
+				return err
+			}
+			if _, err := work.EndTask(k, &gatehouse.DocumentState{Status: gatehouse.DocumentProcessed}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	stopped, stop := context.WithCancel(w.ctx)
+	stop()
+	if err := w.mend(stopped); err == nil || w.counts.lost.Load() != 0 {
+		t.Fatalf("%v, and %d documents", err, w.counts.lost.Load())
+	}
+	whole := &complete{Index: w.Index}
+	w.Index = whole
+	w.must(w.mend(w.ctx))
+	if n := w.counts.lost.Load(); n != 0 || whole.asked != documents {
+		t.Fatalf("%d are indexed anew, and %d of %d were asked for", n, whole.asked, documents)
+	}
+	w.Index = whole.Index
+	w.must(w.mend(w.ctx))
+	if n := w.counts.lost.Load(); n != documents {
+		t.Errorf("%d of %d documents are indexed anew", n, documents)
+	}
+}
+
+// complete lacks nothing.
+type complete struct {
+	index.Index
+	asked int
+}
+
+func (c *complete) Lacks(_ context.Context, _, _ gatehouse.ID, of []index.Edition) ([]index.Edition, error) {
+	c.asked += len(of)
+	return nil, nil
 }

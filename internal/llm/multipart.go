@@ -89,6 +89,11 @@ func (f *form) next() (p part, more bool, err error) {
 		return p, false, err
 	}
 	f.advance(f.rest, n+4)
+	if bytes.HasPrefix(f.rest, f.delim[2:]) {
+		// The line end of the header may count as the boundary's: others read an
+		// empty part here, and another one behind it.
+		return p, false, badForm("a boundary where a part's value should begin")
+	}
 	if n = bytes.Index(f.rest, f.delim); n < 0 {
 		return p, false, badForm("it ends early")
 	}

@@ -53,6 +53,9 @@ func (p *Pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f = p.json
 	}
 	h := w.Header()
+	if r.ProtoMajor == 1 && r.ContentLength != 0 {
+		h.Set("Connection", "close") // else the server reads the body first, as slowly as it comes
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		h.Set("Allow", "GET, HEAD")
 		http.Error(w, "Method Not Allowed", http.StatusMethodNotAllowed)

@@ -18,6 +18,7 @@ import (
 const (
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
+	restTimeout   = 5 * time.Second // of a body that the answer did not wait for
 	maxHeader     = 64 << 10
 )
 
@@ -37,7 +38,7 @@ func (c *Config) listen(name, addr string, h http.Handler, secure bool) (*listen
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true) // gRPC beside REST on loopback; over TLS too, whose end the server does not see
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, Protocols: protocols, ConnContext: gateway.ConnContext}
+	srv := &http.Server{Handler: hurried(h, restTimeout), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, Protocols: protocols, ConnContext: gateway.ConnContext}
 	if secure && c.TLSCert != "" {
 		cert, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
 		if err != nil {
@@ -46,6 +47,18 @@ func (c *Config) listen(name, addr string, h http.Handler, secure bool) (*listen
 		socket = tls.NewListener(socket, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}})
 	}
 	return &listener{name: name, server: srv, socket: gateway.Listen(socket)}, nil
+}
+
+// hurried bounds what is left of a body once its handler is done. net/http reads
+// some of it before the answer leaves, and again behind it, both as slowly as it
+// comes: whoever was refused could hold the connection for ever.
+func hurried(h http.Handler, rest time.Duration) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 1 && r.ContentLength != 0 {
+			defer func() { _ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(rest)) }()
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // run serves until stop, and reports what else ended it.

@@ -1,9 +1,67 @@
 package serve
 
 import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 )
+
+// Whoever is refused with half a body sent is answered, and let go.
+func TestARefusedBodyHoldsNoConnection(t *testing.T) {
+	srv := httptest.NewServer(hurried(http.NotFoundHandler(), 10*time.Millisecond))
+	defer srv.Close()
+	for _, reply := range []string{"", "Connection: close\r\n"} {
+		conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\n%sContent-Length: 5000\r\n\r\nhalf", reply)
+		in := bufio.NewReader(conn)
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil || resp.StatusCode != 404 {
+			t.Fatalf("%q: %v %v", reply, resp, err)
+		}
+		if _, err := io.Copy(io.Discard, in); err != nil {
+			t.Errorf("%q: the connection is held: %v", reply, err)
+		}
+	}
+}
+
+// A connection whose bodies are read goes on, however long it idles between them.
+func TestAConnectionOutlivesItsBodies(t *testing.T) {
+	opened := 0
+	srv := httptest.NewUnstartedServer(hurried(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }), time.Nanosecond))
+	srv.Config.IdleTimeout = time.Minute
+	srv.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			opened++
+		}
+	}
+	srv.Start()
+	defer srv.Close()
+	for range 20 {
+		resp, err := srv.Client().Post(srv.URL, "text/plain", strings.NewReader("whole"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || string(body) != "whole" {
+			t.Fatal(string(body), err)
+		}
+	}
+	if opened != 1 {
+		t.Errorf("%d connections", opened)
+	}
+}
 
 // Keys must not travel in the clear because somebody typed 0.0.0.0.
 func TestPlainHTTPStaysOnLoopback(t *testing.T) {

@@ -38,6 +38,16 @@ type LibraryView interface {
 	// DocumentsGone lists the documents that a deleted collection or file left
 	// behind, of all teams.
 	DocumentsGone(limit int) ([]*gatehouse.Document, error)
+	// DocumentsProcessed lists the Processed documents of all teams by collection
+	// and file, from the first after one, for whoever compares them with the index.
+	// It reads no records.
+	DocumentsProcessed(after DocumentRef, limit int) ([]DocumentRef, error)
+}
+
+// DocumentRef names a document as it was at a generation.
+type DocumentRef struct {
+	Team, Collection, File gatehouse.ID
+	Generation             int64
 }
 
 // LibraryList selects files, collections or documents of a team, in the order of
@@ -149,6 +159,10 @@ type LibraryWork interface {
 	EndTask(t *Task, state *gatehouse.DocumentState) (done bool, err error)
 	// LaterTask puts it back until due, and notes the state (nil: as it was).
 	LaterTask(t *Task, due time.Time, state *gatehouse.DocumentState) error
+	// IndexAnew leaves tasks, due now, for documents that the index has lost, at
+	// most 200, makes them Processing, and tells how many. One that is not Processed
+	// at that generation any more, or that somebody works on, is left as it is.
+	IndexAnew(refs []DocumentRef) (n int64, err error)
 	// TasksLeft counts what waits or is worked on, for metrics.
 	TasksLeft() (int64, error)
 

@@ -34,7 +34,7 @@ type Plan struct {
 	// Objects has an S3 server for the files of the library, which embeds through
 	// the first gateway; else each control node has a directory of its own.
 	Objects bool
-	Binary   string   // of every process; this commit's unless said
+	Binary  string // of every process; this commit's unless said
 }
 
 // Town is a running installation.
@@ -47,6 +47,7 @@ type Town struct {
 	Postgres   *engine.Postgres
 	Redis      *engine.Redis
 	Objects    *engine.ObjectStore
+	Bucket     engine.Bucket // of Objects
 	Team, Key  string
 	Management string // URL of the first control node
 	// Wires between each gateway and control, each control node and PostgreSQL,
@@ -181,6 +182,7 @@ func (w *Town) objects() {
 	w.must(w.Objects.Start())
 	b, err := w.Objects.NewBucket()
 	w.must(err)
+	w.Bucket = b
 	access, secret := filepath.Join(w.Dir, "s3-access"), filepath.Join(w.Dir, "s3-secret")
 	w.must(os.WriteFile(access, []byte(b.AccessKey), 0o600))
 	w.must(os.WriteFile(secret, []byte(b.SecretKey), 0o600))

@@ -45,12 +45,16 @@ func (f *face) content(w http.ResponseWriter, r *http.Request, who library.Asker
 // public sends the file of a link. Whatever is no link is as one that is none
 // any more.
 func (f *face) public(w http.ResponseWriter, r *http.Request, _ library.Asker) error {
+	none := gatehouse.Errorf(gatehouse.NotFound, "This link does not exist or is over.")
 	link, err := gatehouse.ParseToken(f.Brand, r.PathValue("token"))
 	if err != nil || link.Plane() != gatehouse.Link {
-		return gatehouse.Errorf(gatehouse.NotFound, "This link does not exist or is over.")
+		return none
 	}
 	got, body, err := f.Library.OpenLink(r.Context(), link)
-	if err != nil {
+	switch {
+	case gatehouse.CodeOf(err) == gatehouse.NotFound:
+		return none.Because(err)
+	case err != nil:
 		return err
 	}
 	return send(w, got, body)

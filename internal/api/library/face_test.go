@@ -152,6 +152,10 @@ func TestACutUploadKeepsNothing(t *testing.T) {
 			t.Fatalf("cut at %d of %d (%q): %d %s", i, len(body), body[i-20:i], w.Code, w.Body)
 		}
 	}
+	written := strings.Replace(body, "filename=", "x=y\r\nContent-Transfer-Encoding: base64\r\nX-Filename: ", 1)
+	if w := ask(t, admitted(newFace(lib)), "POST", "/v1/files", written, "Content-Type", kind); w.Code != 400 || !strings.Contains(w.Body.String(), "Transfer-Encoding") || lib.asked != "" {
+		t.Errorf("a file that is written in base64: %d %s", w.Code, w.Body)
+	}
 	long := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a := assertion.Assertion{Gateway: gateway, Team: team, Key: apiKey, Limit: 50, Method: "POST", Target: "/v1/files", Expire: now.Add(time.Minute)}
 		r.Header.Set(assertion.Header, assertion.Sign(secret, a))

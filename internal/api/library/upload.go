@@ -8,6 +8,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"gatehouse"
@@ -96,6 +97,10 @@ func (f *form) next() (*multipart.Part, error) {
 	}
 	if f.seen[name] {
 		return nil, gatehouse.Violations{{Field: name, Problem: "appears twice: send it once"}}.Err()
+	}
+	switch strings.ToLower(p.Header.Get("Content-Transfer-Encoding")) {
+	case "base64", "quoted-printable": // RFC 7578 has none, and what is sent would be kept as it is
+		return nil, gatehouse.Violations{{Field: name, Problem: "has a Content-Transfer-Encoding: send the part as it is"}}.Err()
 	}
 	f.seen[name] = true
 	return p, nil

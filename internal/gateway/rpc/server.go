@@ -60,11 +60,15 @@ func isGRPC(h http.Header) bool {
 }
 
 // unread hands messages on as bytes: the library would call one that is
-// malformed an internal error.
+// malformed an internal error. A buffer is the receiver's to free.
 type unread struct{ encoding.CodecV2 }
 
 // Unmarshal implements encoding.CodecV2.
 func (unread) Unmarshal(in mem.BufferSlice, out any) error {
+	if pooled, ok := out.(*mem.Buffer); ok {
+		*pooled = in.MaterializeToBuffer(mem.DefaultBufferPool())
+		return nil
+	}
 	*out.(*[]byte) = in.Materialize()
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -25,7 +26,8 @@ import (
 type upload struct {
 	c        *call
 	boundary string
-	rest     []byte // of the form, as far as it is known
+	rest     []byte     // of the form, as far as it is known
+	message  mem.Buffer // that rest is of
 	begun    bool
 	end      error // what follows rest
 	got      chan received
@@ -58,10 +60,18 @@ func (u *upload) Read(p []byte) (int, error) {
 	}
 	n := copy(p, u.rest)
 	if u.rest = u.rest[n:]; len(u.rest) == 0 {
-		u.rest = nil // up to 20 MiB are not kept while the next are waited for
+		u.free() // up to 20 MiB are not kept while the next are waited for
 		u.c.edge.tap.release()
 	}
 	return n, nil
+}
+
+// free gives a message back that was read: the next may well be as large.
+func (u *upload) free() {
+	if u.rest = nil; u.message != nil {
+		u.message.Free()
+		u.message = nil
+	}
 }
 
 // next is what the next message adds to the form.
@@ -85,7 +95,7 @@ func (u *upload) next() ([]byte, error) {
 
 // received is a message, or why there is none.
 type received struct {
-	raw []byte
+	raw mem.Buffer
 	err error
 }
 
@@ -105,7 +115,11 @@ func (u *upload) receive() ([]byte, error) {
 	select {
 	case r := <-u.got:
 		u.asked = false
-		return r.raw, r.err
+		if r.err != nil {
+			return nil, r.err
+		}
+		u.message = r.raw
+		return r.raw.ReadOnlyData(), nil
 	case <-u.limit.wait():
 		return nil, os.ErrDeadlineExceeded
 	}

@@ -38,6 +38,9 @@ type Index interface {
 	// Entries lists the documents of all teams in the order of Row, from the first
 	// after a row, for whoever compares them with the truth.
 	Entries(ctx context.Context, after int64, limit int) ([]Entry, error)
+	// Lacks names those of some documents, a few hundred, that a collection does not
+	// have at all or has of another generation, in their order.
+	Lacks(ctx context.Context, team, collection gatehouse.ID, of []Edition) ([]Edition, error)
 	// DeleteEntry takes a document out as it was listed: what was put in its place
 	// since stays.
 	DeleteEntry(ctx context.Context, e Entry) error
@@ -80,6 +83,7 @@ type Document struct {
 	Size        int64 // bytes of the file
 	Created     time.Time
 	Fields      map[string]string
+	Generation  int64 // of the truth's document that this is made of; see Lacks
 }
 
 // Chunk is a piece of a document.
@@ -104,6 +108,12 @@ func Of(chunks ...Chunk) iter.Seq2[Chunk, error] {
 type Entry struct {
 	Team, Collection, Document gatehouse.ID
 	Row                        int64 // another after the document is put again, and never used twice
+}
+
+// Edition is a document as the truth has it.
+type Edition struct {
+	Document   gatehouse.ID
+	Generation int64
 }
 
 // MaxChunk is the longest text of a chunk, in bytes, and MaxChunks how many a

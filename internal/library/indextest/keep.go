@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -138,6 +139,30 @@ var keepPromises = []promise{
 			b.Fatalf("%+v", left)
 		}
 	}},
+	{"documents that are lacking, or of another generation, are told", func(b *bench) {
+		d := document("one", nil)
+		d.Generation = 1 << 50
+		b.ok(b.ix.PutDocument(b.ctx, b.team, b.collection, d, index.Of(text("apple"))))
+		plain := b.put("two", nil)
+		has := []index.Edition{{Document: d.ID, Generation: 1 << 50}, {Document: plain.ID}}
+		lost := []index.Edition{{Document: d.ID, Generation: 1<<50 - 1}, {Document: gatehouse.NewID()}, {Document: d.ID, Generation: 1<<50 + 1}}
+		b.lacks(b.collection, append(lost[:2:2], has...), lost[:2]...)
+		b.lacks(b.collection, append(has[:2:2], lost...), lost...)
+		b.lacks(b.collection, has)
+		b.lacks(b.collection, nil)
+		other := b.make(index.Collection{})
+		b.lacks(other, has, has...)
+		b.lacks(gatehouse.NewID(), has, has...)
+		d.Generation = 1 << 51
+		b.ok(b.ix.PutDocument(b.ctx, b.team, b.collection, d, index.Of(text("apple"))))
+		b.lacks(b.collection, has, has[0])
+		mine := b.team
+		b.team = gatehouse.NewID()
+		b.lacks(b.collection, has, has...)
+		b.team = mine
+		b.ok(b.ix.DeleteCollection(b.ctx, b.team, b.collection))
+		b.lacks(b.collection, has, has...)
+	}},
 	{"text that no database takes is mended", func(b *bench) {
 		b.put("a\x00\xff", map[string]string{"k\x00": "\xffv"}, text("ap\x00ple \xff pear"), text(""), text("\x00"))
 		b.finds(b.query("pear"), "ap\uFFFDple \uFFFD pear")
@@ -165,6 +190,15 @@ func (b *bench) counts(want index.Stats) {
 	b.ok(err)
 	if got != want {
 		b.Fatalf("%+v, want %+v", got, want)
+	}
+}
+
+func (b *bench) lacks(collection gatehouse.ID, of []index.Edition, want ...index.Edition) {
+	b.Helper()
+	got, err := b.ix.Lacks(b.ctx, b.team, collection, of)
+	b.ok(err)
+	if !slices.Equal(got, want) {
+		b.Fatalf("lacks %v, want %v", got, want)
 	}
 }
 

@@ -30,7 +30,7 @@ func TestListsOfTheLibraryAreReadInOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	asks := []query{selectHolder, selectFilesOver, selectUncounted, selectHomeless, selectTeamSums, selectCollection, selectOf, selectWith,
-		selectFilesGone, selectCollectionsGone, selectDocument, selectShare, selectHolders, updateFileInDocuments, updateFileInCollections, takeFileFromCollections,
+		selectFilesGone, selectCollectionsGone, selectDocument, selectShare, selectHolders, updateFileInDocuments, lockTasksOfFile, updateFileInCollections, takeFileFromCollections,
 		markFileGone, deleteGone, leaveTask, claimTask, endTask, holdTask, takeBlob, condemnBlobs, selectCondemned}
 	for _, s := range []struct {
 		shelf  shelf
@@ -50,7 +50,8 @@ func TestListsOfTheLibraryAreReadInOrder(t *testing.T) {
 			}
 		}
 	}
-	for _, q := range asks {
+	tasks, documents, _ := anew([]store.DocumentRef{{}})
+	for _, q := range append(asks, selectProcessed, tasks, documents) {
 		if p := plan(t, db, q); strings.Contains(p, "TEMP B-TREE") || strings.Contains(p, "SCAN") && !strings.Contains(p, "SCAN g") && !strings.Contains(p, "USING") {
 			t.Errorf("%s\n%s", q, p)
 		}

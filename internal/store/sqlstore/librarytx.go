@@ -131,18 +131,27 @@ func fileFile(t *tx, before, now *gatehouse.File) error {
 	if _, err := t.sess.exec(upsertLibraryFile, id, now.TeamID.String(), now.Name, now.ContentType, now.Size, now.Blob, owned, micros(now.CreateTime), micros(now.ExpireTime)); err != nil {
 		return err
 	}
-	if before != nil {
-		if _, err := t.sess.exec(lockTasksOfFile, id, id); err != nil {
-			return err
-		}
-		if _, err := t.sess.exec(updateFileInDocuments, now.Name, now.ContentType, now.Size, id); err != nil {
-			return err
-		}
-		if _, err := t.sess.exec(updateFileInCollections, now.Size-before.Size, id); err != nil {
-			return err
-		}
+	if err := t.repeatFile(before, now); err != nil {
+		return err
 	}
 	return t.recount(id, was)
+}
+
+// repeatFile has documents and collections say what a file says now, where it is
+// another thing than before.
+func (t *tx) repeatFile(before, now *gatehouse.File) error {
+	if before == nil || before.Name == now.Name && before.ContentType == now.ContentType && before.Size == now.Size {
+		return nil
+	}
+	id := now.ID.String()
+	if _, err := t.sess.exec(lockTasksOfFile, id, id); err != nil {
+		return err
+	}
+	if _, err := t.sess.exec(updateFileInDocuments, now.Name, now.ContentType, now.Size, id); err != nil {
+		return err
+	}
+	_, err := t.sess.exec(updateFileInCollections, now.Size-before.Size, id)
+	return err
 }
 
 // fileGone takes a file out of everything. Its documents are marked, so that

@@ -17,6 +17,9 @@ var taskPromises = []promise{
 	{"a dropped document is taken out of the index, and a dropped collection as a whole", tasksOfTheDropped},
 	{"a document that comes back is not passed off as the one before", taskComesBack},
 	{"what was indexed while it was dropped comes out again", taskLate},
+	{"what is indexed is listed by collection and file, of all teams, and nothing else", processedAreListed},
+	{"what the index lost is indexed anew, and neither its record nor the log knows", lostIsIndexedAnew},
+	{"what is worked on, changed or gone is not indexed anew", lostNoMore},
 	{"many who claim at once get a task each", tasksApart},
 }
 

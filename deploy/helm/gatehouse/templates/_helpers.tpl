@@ -71,6 +71,79 @@ readinessProbe:
 {{- end }}
 {{- end }}
 
+{{/* Whether control has a library: not empty if so. */}}
+{{- define "gatehouse.library" -}}
+{{- with .Values.library }}
+{{- if and .blobs .claim }}{{ fail "library.blobs and library.claim are two places: say one" }}{{ end }}
+{{- if and .blobs (not (and .s3.endpoint $.Values.secrets.libraryS3)) }}{{ fail "library.blobs needs library.s3.endpoint and secrets.libraryS3" }}{{ end }}
+{{- if or .blobs .claim }}yes{{ end }}
+{{- end }}
+{{- end }}
+
+{{/* Through which gateways the library calls models; empty: none. */}}
+{{- define "gatehouse.library-gateway" -}}
+{{- if .Values.library.gateway }}{{ .Values.library.gateway }}
+{{- else if .Values.gateway.enabled }}{{ printf "https://%s-gateway.%s.svc:%v" (include "gatehouse.name" .) .Release.Namespace .Values.gateway.service.port }}
+{{- else if or .Values.library.embeddingModel .Values.library.describeModel }}{{ fail "library.gateway is required with a model where the release has no gateways" }}
+{{- end }}
+{{- end }}
+
+{{- define "gatehouse.library-env" -}}
+{{- $gateway := include "gatehouse.library-gateway" . }}
+{{- with .Values.library }}
+- { name: GATEHOUSE_LIBRARY_BLOBS, value: {{ .blobs | default "/srv/gatehouse/blobs" | quote }} }
+{{- if .blobs }}
+- { name: GATEHOUSE_LIBRARY_S3_ENDPOINT, value: {{ .s3.endpoint | quote }} }
+- { name: GATEHOUSE_LIBRARY_S3_ACCESS_KEY_FILE, value: /run/gatehouse/s3/accessKey }
+- { name: GATEHOUSE_LIBRARY_S3_SECRET_KEY_FILE, value: /run/gatehouse/s3/secretKey }
+{{- end }}
+{{- range $name, $value := dict "S3_REGION" .s3.region "GATEWAY" $gateway "PUBLIC_URL" .publicURL "EMBEDDING_MODEL" .embeddingModel "DESCRIBE_MODEL" .describeModel }}
+{{- with $value }}
+- { name: GATEHOUSE_LIBRARY_{{ $name }}, value: {{ . | quote }} }
+{{- end }}
+{{- end }}
+- { name: GATEHOUSE_LIBRARY_WORKERS, value: {{ int64 .workers | quote }} }
+- { name: GATEHOUSE_LIBRARY_MAX_FILE_BYTES, value: {{ int64 .maxFileBytes | quote }} }
+- { name: GATEHOUSE_LIBRARY_MAX_FILES, value: {{ int64 .maxFiles | quote }} }
+- { name: GATEHOUSE_LIBRARY_MAX_BYTES, value: {{ int64 .maxBytes | quote }} }
+# Beside the system's roots: gateways and buckets inside are often of a CA of one's own.
+- { name: SSL_CERT_DIR, value: "/etc/ssl/certs:/run/gatehouse/ca" }
+{{- end }}
+{{- end }}
+
+{{- define "gatehouse.library-mounts" -}}
+- { name: spool, mountPath: /var/lib/gatehouse/spool }
+- { name: ca, mountPath: /run/gatehouse/ca, readOnly: true }
+{{- if .Values.library.claim }}
+- { name: blobs, mountPath: /srv/gatehouse }
+{{- else }}
+- { name: s3, mountPath: /run/gatehouse/s3, readOnly: true }
+{{- end }}
+{{- end }}
+
+{{- define "gatehouse.library-volumes" -}}
+- name: spool
+  emptyDir: { sizeLimit: {{ .Values.library.spool.size }} }
+- name: ca
+  secret: { secretName: {{ .Values.secrets.tls.name }}, defaultMode: 0440, optional: true, items: [{ key: ca.crt, path: ca.crt }] }
+{{- if .Values.library.claim }}
+- name: blobs
+  persistentVolumeClaim: { claimName: {{ .Values.library.claim }} }
+{{- else }}
+- name: s3
+  secret:
+    secretName: {{ .Values.secrets.libraryS3 }}
+    defaultMode: 0440
+    items: [{ key: accessKey, path: accessKey }, { key: secretKey, path: secretKey }]
+{{- end }}
+{{- end }}
+
+{{/* The port of a URL. */}}
+{{- define "gatehouse.port" -}}
+{{- $url := urlParse . -}}
+{{ regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "80" "443" (eq $url.scheme "http")) }}
+{{- end }}
+
 {{- define "gatehouse.mounts" -}}
 - { name: tls, mountPath: /run/gatehouse/tls, readOnly: true }
 - { name: tmp, mountPath: /tmp }

@@ -63,14 +63,14 @@ func parse(dsn string) (*pgx.ConnConfig, error) {
 func inspect(ctx context.Context, db *sql.DB) (*engine, error) {
 	var migrated bool
 	e := &engine{}
-	err := db.QueryRowContext(ctx, `SELECT to_regclass('index_collections') IS NOT NULL,
+	err := db.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('index_documents') AND attname = 'generation'),
 CASE WHEN to_regprocedure('gatehouse_index_vectors(integer, text)') IS NOT NULL THEN COALESCE((SELECT extversion FROM pg_extension WHERE extname = 'vector'), '') ELSE '' END`).
 		Scan(&migrated, &e.pgvector)
 	if err != nil {
 		return nil, cannot("look at it", err)
 	}
 	if !migrated {
-		return nil, gatehouse.Errorf(gatehouse.FailedPrecondition, "the database has no document index: run gatehouse migrate")
+		return nil, gatehouse.Errorf(gatehouse.FailedPrecondition, "the database has no document index, or an older program's: run gatehouse migrate")
 	}
 	if !recent(e.pgvector) {
 		e.pgvector = ""

@@ -70,8 +70,8 @@ const (
 // insert writes a document and its chunks, some at a time.
 func (s *Store) insert(ctx context.Context, tx *sql.Tx, c Collection, d index.Document, chunks iter.Seq2[index.Chunk, error]) error {
 	p := putting{s: s, ctx: ctx, tx: tx, c: c}
-	_, err := s.sql("INSERT INTO index_documents (collection, uuid, name, content_type, size, created_us, chunks, vectors, bytes) VALUES (?, ?, ?, ?, ?, ?, 0, 0, 0) RETURNING id",
-		c.Row, id(d.ID), clean(d.Name), clean(d.ContentType), d.Size, d.Created.UnixMicro()).One(ctx, tx, &p.doc)
+	_, err := s.sql("INSERT INTO index_documents (collection, uuid, name, content_type, size, created_us, generation, chunks, vectors, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, 0) RETURNING id",
+		c.Row, id(d.ID), clean(d.Name), clean(d.ContentType), d.Size, d.Created.UnixMicro(), d.Generation).One(ctx, tx, &p.doc)
 	if err != nil {
 		return err
 	}

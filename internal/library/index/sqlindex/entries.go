@@ -3,7 +3,10 @@ package sqlindex
 import (
 	"context"
 	"database/sql"
+	"math/bits"
+	"slices"
 
+	"gatehouse"
 	"gatehouse/internal/library/index"
 )
 
@@ -24,6 +27,34 @@ func (s *Store) Entries(ctx context.Context, after int64, limit int) (out []inde
 			})
 	})
 	return out, err
+}
+
+// Lacks implements [index.Index].
+func (s *Store) Lacks(ctx context.Context, team, collection gatehouse.ID, of []index.Edition) ([]index.Edition, error) {
+	if len(of) == 0 {
+		return nil, nil
+	}
+	has := make(map[index.Edition]bool, len(of))
+	err := s.read(ctx, func(tx *sql.Tx) error {
+		q := s.sql("SELECT d.uuid, d.generation FROM index_collections c JOIN index_documents d ON d.collection = c.id WHERE c.team = ? AND c.uuid = ? AND c.gone = 0 AND d.uuid IN (",
+			id(team), id(collection))
+		// Few lengths of the list are described: it is filled up with its last.
+		for i := range 1<<bits.Len(uint(len(of))) - 1 {
+			q.Add("?, ", id(of[min(i, len(of)-1)].Document))
+		}
+		return q.Add("?)", id(of[0].Document)).Each(ctx, tx, func(scan func(...any) error) error {
+			var e index.Edition
+			var document []byte
+			err := scan(&document, &e.Generation)
+			copy(e.Document[:], document)
+			has[e] = true
+			return err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(of), func(e index.Edition) bool { return has[e] }), nil
 }
 
 // DeleteEntry implements [index.Index].
