@@ -19,7 +19,7 @@ test: ## every test; installs nothing, says what is missing
 	CONFORMANCE_TOPOLOGY=fleet $(GO) test -timeout 15m ./conformance
 
 # What does not look into the files of one process, and so runs in any topology.
-ENDTOEND := TestTheGuides|TestARevokedKey|TestARevokedManagement|TestBadInput|TestKill9|TestAClientThatLeaves|TestTPM|TestTeams|TestTheIsolationMatrix|TestCanaries|TestSessions|TestTheBooks
+ENDTOEND := TestTheGuides|TestARevokedKey|TestARevokedManagement|TestBadInput|TestKill9|TestAClientThatLeaves|TestTPM|TestTeams|TestTheIsolationMatrix|TestCanaries|TestSessions|TestTheBooks|TestKillingDuringDocumentWork
 
 race: ## the tests of concurrent packages under the race detector
 	$(GO) test -race -timeout 20m . ./internal/...

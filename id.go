@@ -50,10 +50,10 @@ func ParseID(s string) (ID, error) {
 		}
 	}
 	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
-		return id, Errorf(InvalidArgument, "not a UUID")
+		return id, Errorf(InvalidArgument, "not an id: want a UUID, as lists show them")
 	}
 	if _, err := hex.Decode(id[:], []byte(s[:8]+s[9:13]+s[14:18]+s[19:23]+s[24:])); err != nil {
-		return ID{}, Errorf(InvalidArgument, "not a UUID")
+		return ID{}, Errorf(InvalidArgument, "not an id: want a UUID, as lists show them")
 	}
 	return id, nil
 }

@@ -39,7 +39,7 @@ func TestKillingDuringDocumentWork(t *testing.T) {
 		time.Sleep(time.Duration(rand.IntN(200)) * time.Millisecond)
 		d.must(part.start())
 		if (round+1)%checkEvery == 0 || round+1 == kills {
-			time.Sleep(time.Duration(rand.IntN(500)) * time.Millisecond)
+			time.Sleep(2 * time.Second) // a start compares index and store: what it mended shall not be all there is
 			d.close()
 			d.check()
 		}
@@ -127,8 +127,8 @@ func (d *desk) dial(url string) *grpc.ClientConn {
 	return conn
 }
 
-// parts are what is killed in turn.
-func (d *desk) parts() (out []part) {
+// parts are what is killed in turn, one of every kind first.
+func (d *desk) parts() []part {
 	process := func(p *town.Process) part {
 		return part{p.Name, p.Kill, func() error {
 			if err := p.Start(); err != nil {
@@ -137,16 +137,13 @@ func (d *desk) parts() (out []part) {
 			return p.Await(60 * time.Second)
 		}}
 	}
-	for _, p := range d.Controls {
-		out = append(out, process(p))
+	if d.Objects == nil {
+		return []part{process(d.Controls[0])}
 	}
-	for _, p := range d.Gateways {
-		out = append(out, process(p))
+	return []part{
+		process(d.Controls[0]), {"the S3 server", d.Objects.Kill, d.Objects.Start}, process(d.Gateways[0]),
+		process(d.Controls[1]), {"PostgreSQL", d.Postgres.Kill, d.Postgres.Start}, process(d.Gateways[1]),
 	}
-	if d.Objects != nil {
-		out = append(out, part{"the S3 server", d.Objects.Kill, d.Objects.Start}, part{"PostgreSQL", d.Postgres.Kill, d.Postgres.Start})
-	}
-	return out
 }
 
 // open lets all clerks work; close waits until they have stopped.
@@ -181,19 +178,16 @@ func (d *desk) sure(f func(context.Context) error) error {
 }
 
 func (d *desk) report(kills int, took time.Duration) {
-	papers, deleted, open := 0, 0, 0
+	papers, deleted := 0, 0
 	for _, c := range d.clerks {
 		for _, p := range c.papers {
 			papers++
 			if p.file == gone {
 				deleted++
 			}
-			if !p.sure {
-				open++
-			}
 		}
 	}
-	d.t.Logf("%d kills in %v: %d files and documents acknowledged, %d of them deleted, %d in doubt; %s", kills, took.Round(time.Second), papers, deleted, open, d.ends())
+	d.t.Logf("%d kills in %v: %d files and documents acknowledged, %d of them gone again; %s", kills, took.Round(time.Second), papers, deleted, d.ends())
 }
 
 // ends is how what was asked ended.

@@ -18,13 +18,13 @@ func (d *desk) check() {
 	settled, checked := time.Since(began), 0
 	for _, c := range d.clerks {
 		for _, p := range c.papers {
+			d.listed("file", p.id, p.file, s.files[p.id])
+			if p.document != never {
+				d.listed("document", p.id, p.document, s.documents[at{p.collection, p.id}] != nil)
+			}
 			if !p.seen {
 				c.inspect(p, s)
 				p.seen, checked = true, checked+1
-			}
-			d.listed("file", p.id, p.file, s.files[p.id])
-			if x, there := s.documents[at{p.collection, p.id}]; p.document != never {
-				d.listed("document", p.id, p.document, there && x != nil)
 			}
 		}
 		for _, id := range c.ended {
@@ -110,11 +110,41 @@ func (d *desk) listed(what string, id gatehouse.ID, said presence, there bool) {
 func (c *clerk) inspect(p *paper, s sight) {
 	c.t.Helper()
 	now := c.inspectFile(p)
-	if p.document == never {
+	there := p.document != never && c.inspectDocument(p, now, s)
+	if !p.sure {
+		c.resolve(p, now, there)
+	}
+}
+
+// resolve makes what is there what has to be there from now on.
+func (c *clerk) resolve(p *paper, now *version, there bool) {
+	p.sure, p.file = true, gone
+	if p.document != never {
+		p.document = gone
+	}
+	if now == nil {
 		return
 	}
+	p.file = here
+	for _, v := range p.versions {
+		if v != *now {
+			p.past = append(p.past, v.word)
+		}
+	}
+	p.versions = []version{*now}
+	switch {
+	case there:
+		p.document = here
+	case !slices.Contains(c.collections, p.collection): // it may be gone itself
+		p.collection, p.document = c.collections[0], never
+	}
+}
+
+// inspectDocument looks at the document that a paper may be, and searches for it.
+func (c *clerk) inspectDocument(p *paper, now *version, s sight) (there bool) {
+	c.t.Helper()
 	var doc *gatehouse.Document
-	there := c.exists("document", p.id, p.document, func(ctx context.Context) (err error) {
+	there = c.exists("document", p.id, p.document, func(ctx context.Context) (err error) {
 		doc, err = c.management.GetDocument(ctx, gatehouse.ID{}, p.collection, p.id)
 		return err
 	})
@@ -139,6 +169,7 @@ func (c *clerk) inspect(p *paper, s sight) {
 	for _, word := range p.past {
 		c.finds(p, word, false, s)
 	}
+	return there
 }
 
 // inspectFile returns the version that is there, nil when none is.

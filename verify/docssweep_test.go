@@ -173,6 +173,7 @@ func (r *remains) compareBlobs(before int) {
 	orphans, missing := without(stored, referred), without(referred, stored)
 	if len(orphans)+len(missing) > 0 {
 		r.t.Errorf("of %d blobs nobody refers to %d: %v; %d are missing: %v", len(stored), len(orphans), some(orphans), len(missing), some(missing))
+		return
 	}
 	r.t.Logf("%d blobs, all referred to; the sweeper took %d", len(stored), before-len(stored))
 }
@@ -206,6 +207,7 @@ func (r *remains) compareIndex() {
 	orphans, missing := without(entries, documents), without(documents, entries)
 	if len(orphans)+len(missing) > 0 {
 		r.t.Errorf("the index has %d documents; %d of them are not PROCESSED or not there: %v; %d are missing: %v", len(entries), len(orphans), some(orphans), len(missing), some(missing))
+		return
 	}
 	r.t.Logf("%d documents in the index, as in the store", len(entries))
 }

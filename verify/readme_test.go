@@ -58,6 +58,10 @@ func TestTheReadmeGrowsAnInstallation(t *testing.T) {
 	must(pg.CreateDatabase("gatehouse"))
 	must(os.Mkdir(filepath.Join(dir, "bin"), 0o755))
 	must(os.Symlink(town.Binary(t), filepath.Join(dir, "bin", "gatehouse")))
+	readme, err := os.ReadFile("../README.md")
+	must(err)
+	must(os.WriteFile(filepath.Join(dir, "README.md"), readme, 0o600))
+	gateway := town.FreeAddr(t)
 	must(os.WriteFile(filepath.Join(dir, "pass"), []byte("correct horse battery staple\n"), 0o600))
 	must(os.WriteFile(filepath.Join(dir, "keys.json"), []byte(`{"keys":[{"token":"`+strings.Repeat("5a", 32)+`","key_alias":"old","models":["gpt-4o-mini"],"team_id":"t"}]}`), 0o600))
 	must(os.WriteFile(filepath.Join(dir, "teams.json"), []byte(`[{"team_id":"t","team_alias":"search"}]`), 0o600))
@@ -88,7 +92,7 @@ curl -sS --fail-with-body http://` + second + `/v1/chat/completions -H "Authoriz
 	cmd.Dir, cmd.SysProcAttr = dir, &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.Env = append(os.Environ(), "GATEHOUSE_URL=http://"+management, "GATEHOUSE_MANAGEMENT_LISTEN="+management,
-		"GATEHOUSE_METRICS_LISTEN="+metrics, "GATEHOUSE_GATEWAY_LISTEN="+town.FreeAddr(t))
+		"GATEHOUSE_METRICS_LISTEN="+metrics, "GATEHOUSE_GATEWAY_LISTEN="+gateway, "GATEHOUSE_GATEWAY_URL=http://"+gateway)
 	began := time.Now()
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), `"chat.completion"`) {

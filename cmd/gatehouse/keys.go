@@ -41,7 +41,8 @@ func idle(acl gatehouse.ACL) []string {
 	has := func(prefix string) bool {
 		return slices.ContainsFunc(acl, func(s string) bool { return strings.HasPrefix(s, prefix) })
 	}
-	if has(gatehouse.ModelACL("")) && has(gatehouse.EndpointACL("")) {
+	kept := slices.Contains(acl, gatehouse.EndpointACL(gatehouse.EndpointFiles)) || slices.Contains(acl, gatehouse.EndpointACL(gatehouse.EndpointDocuments))
+	if has(gatehouse.ModelACL("")) && has(gatehouse.EndpointACL("")) || kept { // files and search name no model
 		return nil
 	}
 	return []string{"this key can do nothing yet: it needs at least one --model and one --endpoint, or '*' for all"}

@@ -36,6 +36,9 @@ func (c *searchCmd) Run(e *env) error {
 		if err != nil {
 			return err
 		}
+		if len(found) == 0 {
+			fmt.Fprintln(e.err, "nothing found")
+		}
 		return s.show(func(w io.Writer) { printMatches(w, found) })
 	})
 }

@@ -26,9 +26,11 @@ const (
 	spooled = "spool-"
 	// spoolBuffer is what an upload costs in memory, whatever its size.
 	spoolBuffer = 64 << 10
-	// blobHold is how long bytes are kept for a record that is to refer to them:
-	// far longer than the transaction after them takes.
-	blobHold = time.Hour
+	// writeHold is how long bytes may take to be written, and recordHold how long
+	// they are kept then for the record that is to refer to them: far longer than a
+	// transaction takes, and no longer than that, since until then what is uploaded
+	// and deleted takes room that no bound counts.
+	writeHold, recordHold = time.Hour, 10 * time.Minute
 	// Each upload takes up to a file's size of the spool while it comes.
 	uploadCrowd, uploadsAtOnce = 16, 64
 )
@@ -105,7 +107,7 @@ func (s *Service) room(v store.LibraryView, team gatehouse.ID, files int, bytes 
 }
 
 // stage spools content and puts it where blobs are. room says whether new bytes
-// may be kept: those that nothing refers to in the end stay for blobHold.
+// may be kept: those that nothing refers to in the end stay for recordHold.
 func (s *Service) stage(ctx context.Context, team gatehouse.ID, up *Upload, content io.Reader, room func(size int64) error) error {
 	if !s.uploads.Enter(team) {
 		return gatehouse.Errorf(gatehouse.ResourceExhausted, "too many uploads of this team are under way: try again").After(time.Second)
@@ -167,7 +169,7 @@ func cutShort(err error) error {
 // held gives the bytes the blob that the team has of them, if it has one and it
 // is there to its last byte: an upload is how lost bytes come back.
 func (s *Service) held(ctx context.Context, team gatehouse.ID, up *Upload) (found bool, err error) {
-	until := s.Now().Add(blobHold)
+	until := s.Now().Add(recordHold)
 	err = s.work(ctx, team, func(w store.Work) (err error) {
 		up.blob, found, err = w.TakeBlob(team, up.Hash, until)
 		return err
@@ -189,7 +191,7 @@ func (s *Service) held(ctx context.Context, team gatehouse.ID, up *Upload) (foun
 
 // keep gives the bytes a new blob.
 func (s *Service) keep(ctx context.Context, team gatehouse.ID, up *Upload, file *os.File) error {
-	until := s.Now().Add(blobHold)
+	until := s.Now().Add(writeHold)
 	up.blob = blobName(up.Hash)
 	planned := store.Blob{Name: up.blob, Team: team, Hash: up.Hash, Size: up.Size}
 	if err := s.work(ctx, team, func(w store.Work) error { return w.PlanBlob(planned, until) }); err != nil {
@@ -198,7 +200,7 @@ func (s *Service) keep(ctx context.Context, team gatehouse.ID, up *Upload, file 
 	if err := s.Blobs.Put(ctx, up.blob, file, up.Size); err != nil {
 		return err
 	}
-	until = s.Now().Add(blobHold)
+	until = s.Now().Add(recordHold)
 	return s.work(ctx, team, func(w store.Work) error { return w.StoredBlob(up.blob, until) })
 }
 

@@ -155,8 +155,11 @@ func (j *job) text(yield func(extract.Part) error) error {
 		return err
 	}
 	defer body.Close()
-	_, err = j.s.Extract.Extract(j.ctx, extract.Document{Name: file.Name, Type: file.ContentType, Body: body}, yield)
+	result, err := j.s.Extract.Extract(j.ctx, extract.Document{Name: file.Name, Type: file.ContentType, Body: body}, yield)
 	if err == nil {
+		if !result.Isolated {
+			j.s.unwalled.Do(func() { j.s.Logger.Warn("documents are read without a wall around them: see docs/security.md") })
+		}
 		_, err = io.Copy(io.Discard, body) // what nobody read: the hash is of all
 	}
 	if errors.Is(err, errDamaged) {

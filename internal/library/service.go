@@ -25,6 +25,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"time"
 
 	"gatehouse"
@@ -89,11 +90,12 @@ type sealer interface {
 // Service is the library. It is safe for concurrent use.
 type Service struct {
 	Config
-	wake    chan struct{}              // a task may be there
-	uploads *crowd.Crowd[gatehouse.ID] // teams whose uploads are under way
-	readers chan struct{}              // one element for each extraction that a reader waits for
-	counts  counts                     // of what workers did
-	parsing chan struct{}              // one element while a worker extracts
+	wake     chan struct{}              // a task may be there
+	unwalled sync.Once                  // says that extraction has a network and files
+	uploads  *crowd.Crowd[gatehouse.ID] // teams whose uploads are under way
+	readers  chan struct{}              // one element for each extraction that a reader waits for
+	counts   counts                     // of what workers did
+	parsing  chan struct{}              // one element while a worker extracts
 }
 
 // New makes a Service and empties its spool. Run works on what is behind the

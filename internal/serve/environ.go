@@ -13,7 +13,9 @@ const envPrefix = "GATEHOUSE_"
 
 // otherNames are read by other commands of the program, and may stand in the
 // same environment.
-var otherNames = []string{"GATEHOUSE_URL", "GATEHOUSE_CA_CERT", "GATEHOUSE_MANAGEMENT_KEY", "GATEHOUSE_SIMULATE_KEY"}
+var otherNames = []string{
+	"GATEHOUSE_URL", "GATEHOUSE_CA_CERT", "GATEHOUSE_MANAGEMENT_KEY", "GATEHOUSE_SIMULATE_KEY", "GATEHOUSE_GATEWAY_URL", "GATEHOUSE_API_KEY", "GATEHOUSE_API_KEY_FILE",
+}
 
 // links are what Kubernetes and Docker put into the environment of every
 // container beside a service, for one whose name begins with gatehouse: they

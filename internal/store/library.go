@@ -170,7 +170,8 @@ type LibraryWork interface {
 	// them until a time, so that they are not swept before a file refers to them.
 	TakeBlob(team gatehouse.ID, hash string, until time.Time) (name string, found bool, err error)
 	// PlanBlob notes a blob before a byte of it is written; StoredBlob says that it
-	// is whole. Only whole ones are found and may be referred to.
+	// is whole, and until when it is held from then on: nobody else can hold it
+	// yet. Only whole ones are found and may be referred to.
 	PlanBlob(Blob, time.Time) error
 	StoredBlob(name string, until time.Time) error
 	// SweepBlobs condemns blobs that no file refers to and that nobody holds at

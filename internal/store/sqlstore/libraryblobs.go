@@ -18,7 +18,7 @@ WHERE condemned = 0 AND name = (SELECT name FROM library_blobs WHERE team_id = ?
 RETURNING name`
 	planBlob query = `INSERT INTO library_blobs (name, team_id, hash, size, stored, condemned, refs, held_us) VALUES (?, ?, ?, ?, 0, 0, 0, ?)
 ON CONFLICT DO NOTHING`
-	storedBlob query = `UPDATE library_blobs SET stored = 1, held_us = CASE WHEN held_us > ? THEN held_us ELSE ? END WHERE name = ? AND condemned = 0`
+	storedBlob query = `UPDATE library_blobs SET stored = 1, held_us = ? WHERE name = ? AND condemned = 0`
 	// The conditions are said twice: where nodes sweep at once, or a file takes the
 	// blob meanwhile, the outer ones are judged again on the row as it is then. The
 	// files themselves are asked too, should the count ever be wrong.
@@ -60,7 +60,7 @@ func (w work) PlanBlob(b store.Blob, until time.Time) error {
 
 // StoredBlob implements [store.LibraryWork].
 func (w work) StoredBlob(name string, until time.Time) error {
-	there, err := w.sess.affects(storedBlob, micros(until), micros(until), name)
+	there, err := w.sess.affects(storedBlob, micros(until), name)
 	if err == nil && !there {
 		err = gatehouse.Errorf(gatehouse.Conflict, "the upload took too long: upload it again")
 	}
