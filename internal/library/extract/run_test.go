@@ -133,7 +133,7 @@ func TestFilesAreReadWhereTheyAre(t *testing.T) {
 // Whatever a child does, its parent says what is wrong and has no child left.
 func TestMisbehavingChildrenAreEnded(t *testing.T) {
 	limits := DefaultLimits()
-	limits.CPU, limits.Memory, limits.Text = time.Second, 32<<20, 1<<20
+	limits.CPU, limits.Memory, limits.Text = time.Second, 64<<20, 1<<20 // the runtime alone takes half of it on a busy machine
 	hasty := limits
 	hasty.Wall = 300 * time.Millisecond
 	for ending, test := range map[string]struct {
