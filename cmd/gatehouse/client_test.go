@@ -36,6 +36,7 @@ func start(t *testing.T) *installation {
 	t.Cleanup(upstream.Close)
 	dir := t.TempDir()
 	cfg := serve.Defaults()
+	cfg.Library.Workers = 1 // sessions show documents in the order in which they are done
 	cfg.Data, cfg.Bootstrap, cfg.Log.Level = filepath.Join(dir, "data"), filepath.Join(dir, "bootstrap.json"), "error"
 	cfg.Gateway.Listen, cfg.Management.Listen, cfg.Metrics.Listen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	cfg.Management.Rate = 10_000
