@@ -182,6 +182,11 @@ func TestTheDoctorLooksAtPostgreSQL(t *testing.T) {
 	h, err := open(t.Context(), cfg, quiet())
 	must(t, err)
 	must(t, h.close())
+	lost := Doctor(t.Context(), cfg) // as when the disk of the files is not mounted
+	if i := slices.IndexFunc(lost, func(f Finding) bool { return !f.OK }); i < 0 || !strings.Contains(lost[i].What, "files of the library") {
+		t.Errorf("%+v", lost)
+	}
+	must(t, os.Mkdir(filepath.Join(cfg.Data, blobDir), 0o700))
 	findings := Doctor(t.Context(), cfg)
 	for _, f := range findings {
 		if !f.OK {

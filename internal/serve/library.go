@@ -77,14 +77,14 @@ func (p *program) openLibrary(ctx context.Context, registry prometheus.Registere
 }
 
 // below is a path in the data directory.
-func (p *program) below(names ...string) string {
-	return filepath.Join(append([]string{p.cfg.Data}, names...)...)
+func (h *house) below(names ...string) string {
+	return filepath.Join(append([]string{h.cfg.Data}, names...)...)
 }
 
-func (p *program) openBlobs(ctx context.Context) (blob.Store, error) {
-	c := p.cfg.Library
+func (h *house) openBlobs(ctx context.Context) (blob.Store, error) {
+	c := h.cfg.Library
 	if c.bucket() == "" {
-		return dir.Open(cmp.Or(c.Blobs, p.below(blobDir)))
+		return dir.Open(cmp.Or(c.Blobs, h.below(blobDir)))
 	}
 	access, err := readSecret(c.S3.AccessKeyFile, nil)
 	if err != nil {
@@ -101,12 +101,12 @@ func (p *program) openBlobs(ctx context.Context) (blob.Store, error) {
 	})
 }
 
-func (p *program) openIndex(ctx context.Context) (index.Index, error) {
-	opts := sqlindex.Options{Now: p.now}
-	if dsn := cmp.Or(p.cfg.Library.Index, p.cfg.Database); dsn != "" {
+func (h *house) openIndex(ctx context.Context) (index.Index, error) {
+	opts := sqlindex.Options{Now: h.now}
+	if dsn := cmp.Or(h.cfg.Library.Index, h.cfg.Database); dsn != "" {
 		return indexpostgres.Open(ctx, dsn, opts)
 	}
-	return indexsqlite.Open(ctx, p.below(indexFile), opts)
+	return indexsqlite.Open(ctx, h.below(indexFile), opts)
 }
 
 // embedder calls models through a gateway: the one that role control was told,

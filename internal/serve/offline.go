@@ -2,6 +2,7 @@ package serve
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -163,6 +164,7 @@ func Doctor(ctx context.Context, cfg Config) []Finding {
 			out = append(out, Finding{OK: true, Warning: true, What: w})
 		}
 	}
+	doctorLibrary(ctx, cfg, look)
 	for _, u := range cfg.Upstreams {
 		up, err := u.record()
 		if err == nil {
@@ -188,6 +190,28 @@ func doctorFile(ctx context.Context, cfg Config, look func(what, fix string, err
 		err = fmt.Errorf("leaf %d: %s", report.FirstBad, report.Problem)
 	}
 	look("audit log verifies against "+checkpointFile, "keep the directory as it is for an investigation; restore a backup elsewhere", err)
+}
+
+// doctorLibrary writes, reads and deletes where files are kept. It makes no
+// directory: one that is missing is what it is to find out.
+func doctorLibrary(ctx context.Context, cfg Config, look func(what, fix string, err error)) {
+	c := cfg.Library
+	at := cmp.Or(c.Blobs, filepath.Join(cfg.Data, blobDir))
+	if c.Blobs == "" && cfg.Role == RoleControl {
+		return // no library
+	}
+	if c.bucket() == "" {
+		if _, err := os.Stat(at); err != nil {
+			look("files of the library in "+at, "restore them from their backup; a first start makes the directory", err)
+			return
+		}
+	}
+	h := &house{cfg: cfg, now: time.Now}
+	blobs, err := h.openBlobs(ctx)
+	if err == nil {
+		err = blobs.Check(ctx)
+	}
+	look("files of the library in "+at, "check the directory or bucket, and who may write there", err)
 }
 
 // doctorServer opens PostgreSQL as a start does, and says what it warns of.
