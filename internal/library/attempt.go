@@ -47,9 +47,10 @@ func (h *hold) attempt() (state *gatehouse.DocumentState, err error) {
 }
 
 // died reports whether the document is what its workers died of: LaterTask
-// leaves a problem, and a holder that is dead does not.
+// leaves a problem, and a holder that is dead does not. Where there is one, the
+// attempts before it ended and are no deaths, so more are allowed.
 func (h *hold) died(state gatehouse.DocumentState) bool {
-	return h.Attempts >= maxDeaths && state.Problem == ""
+	return h.Attempts >= maxDeaths && state.Problem == "" || h.Attempts >= maxAttempts+maxDeaths
 }
 
 // guarded makes an error of a panic: one document shall not end the process.

@@ -51,8 +51,9 @@ func (h *hold) index() (*gatehouse.DocumentState, error) {
 		return nil, err
 	}
 	if h.died(j.document.State) {
-		return nil, lasting{gatehouse.Errorf(gatehouse.FailedPrecondition, "indexing it was begun %d times and came to no end", maxDeaths)}
+		return nil, lasting{gatehouse.Errorf(gatehouse.FailedPrecondition, "indexing it was begun %d times and came to no end", h.Attempts)}
 	}
+	j.state.Problem = j.document.State.Problem // kept until it is done: see died
 	if j.spill, err = newSpill(h.s.Spool); err != nil {
 		return nil, err
 	}
@@ -91,6 +92,7 @@ func (j *job) run() (*gatehouse.DocumentState, error) {
 	if err := j.write(); err != nil {
 		return nil, err
 	}
+	j.state.Problem = ""
 	j.state.Status, j.state.IndexTime, j.state.ChunksDone = gatehouse.DocumentProcessed, utc(j.s.Now()), int64(j.state.Chunks)
 	return &j.state, nil
 }

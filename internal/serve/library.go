@@ -40,6 +40,9 @@ const (
 // control has none unless it is told where blobs are kept: its own directory is
 // one node's alone, and may be gone with it.
 func (p *program) openLibrary(ctx context.Context, registry prometheus.Registerer) error {
+	if err := p.clearSpool(); err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
 	if p.cfg.Role == RoleControl && p.cfg.Library.Blobs == "" {
 		p.log.Info("no library: library.blobs does not say where files are kept")
 		return nil
@@ -60,7 +63,7 @@ func (p *program) openLibrary(ctx context.Context, registry prometheus.Registere
 	c := p.cfg.Library
 	conf := library.Config{
 		Store: p.store, Blobs: blobs, Index: found, Sealer: p.keys, Brand: p.cfg.Brand, Now: p.now, Logger: p.log, Node: p.node.String(),
-		Extract: &extract.Extractor{Executable: executable, Dir: p.below(spoolDir, "extract")}, Spool: p.below(spoolDir, "uploads"),
+		Extract: &extract.Extractor{Executable: executable, Dir: p.below(spoolDir, extractDir)}, Spool: p.below(spoolDir, uploadsDir),
 		Model: c.Embedding, DescribeModel: c.DescribeModel, PublicURL: c.PublicURL, Workers: c.Workers,
 		Bounds: library.Bounds{FileSize: c.MaxFile, Files: c.MaxFiles, Bytes: c.MaxBytes},
 	}
@@ -74,6 +77,23 @@ func (p *program) openLibrary(ctx context.Context, registry prometheus.Registere
 	p.library, p.service.Library = lib, lib
 	p.log.Info("library", "keyword", found.Methods().Keyword, "semantic", found.Methods().Semantic)
 	return registry.Register(lib.Metrics())
+}
+
+// Directories of the spool, which may itself be mounted from elsewhere.
+const (
+	uploadsDir = "uploads"
+	extractDir = "extract"
+)
+
+// clearSpool removes what a process that was killed left half done. Nobody else
+// works in this data directory.
+func (p *program) clearSpool() error {
+	for _, dir := range []string{uploadsDir, extractDir} {
+		if err := os.RemoveAll(p.below(spoolDir, dir)); err != nil {
+			return err
+		}
+	}
+	return os.MkdirAll(p.below(spoolDir, uploadsDir), 0o700)
 }
 
 // below is a path in the data directory.
