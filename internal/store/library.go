@@ -81,6 +81,10 @@ var statuses = map[string]string{
 	"DOCUMENT_STATUS_PROCESSED":  string(gatehouse.DocumentProcessed),
 	"DOCUMENT_STATUS_FAILED":     string(gatehouse.DocumentFailed),
 	"processing":                 string(gatehouse.DocumentProcessing),
+	"chunked":                    string(gatehouse.DocumentChunked),
+	"embedding":                  string(gatehouse.DocumentEmbedding),
+	"writing":                    string(gatehouse.DocumentWriting),
+	"processed":                  string(gatehouse.DocumentProcessed),
 	"ready":                      string(gatehouse.DocumentProcessed),
 	"failed":                     string(gatehouse.DocumentFailed),
 }
