@@ -62,6 +62,7 @@ func (d *desk) sweep() {
 	before := len(r.stored())
 	r.runUntilClean(s)
 	d.empty(spool)
+	d.empty(filepath.Join(d.DataOf(0), "spool", "forms"))
 	r.compareBlobs(before)
 	r.compareIndex()
 }

@@ -56,6 +56,9 @@ var answers = map[gatehouse.Code]answer{
 	gatehouse.Internal:           {codes.Internal, http.StatusInternalServerError, wordInternal},
 }
 
+// StatusOf is the HTTP status of a code on this edge.
+func StatusOf(code gatehouse.Code) int { return answers[code].status }
+
 // statusClientGone is nginx's: nobody reads it, and the log should not say 500.
 const statusClientGone = 499
 

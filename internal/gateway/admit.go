@@ -38,20 +38,19 @@ func (c *call) admit() (*admitted, *refusal) {
 	if c.style == llm.StyleXAI && c.g.c.OpenAIErrors {
 		c.style = llm.StyleOpenAI
 	}
-	if route.Public && match == llm.Found {
-		return c.admitLink()
-	}
-	if route.Public && match == llm.WrongMethod {
-		return nil, refuse(llm.MethodNotAllowed, "This route takes "+route.Allow+".")
-	}
-	if no := c.authenticate(); no != nil {
-		return nil, no
+	if !route.Public {
+		if no := c.authenticate(); no != nil {
+			return nil, no
+		}
 	}
 	switch match {
 	case llm.NoRoute:
 		return nil, refuse(llm.Missing, "There is no route "+clip(c.r.Method+" "+c.r.URL.Path)+" here.")
 	case llm.WrongMethod:
 		return nil, refuse(llm.MethodNotAllowed, "This route takes "+route.Allow+".")
+	}
+	if route.Public {
+		return c.admitLink()
 	}
 	if e := route.Endpoint; e != "" && !c.key.AllowsEndpoint(e) {
 		return nil, refuse(llm.Denied, llm.EndpointDeniedText(e))

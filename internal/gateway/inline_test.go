@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ const (
 	pictureID = "file-0190f3a2-0000-7000-8000-000000000002"
 	longID    = "file_0190f3a2-0000-7000-8000-000000000003"
 	bigID     = "file_0190f3a2-0000-7000-8000-000000000004"
+	hugeID    = "file_0190f3a2-0000-7000-8000-000000000005"
 	strangeID = "file_0190f3a2-0000-7000-8000-000000000009"
 )
 
@@ -37,6 +39,8 @@ func reading(w http.ResponseWriter, r *http.Request) {
 		refuses(w, 429, gatehouse.ResourceExhausted, "its text is larger than 1048576 bytes")
 	case bigID:
 		give("big.txt", "text/plain", strings.Repeat("x", maxFileText))
+	case hugeID:
+		give("huge.png", "image/png", strings.Repeat("x", 3<<20))
 	default:
 		refuses(w, 404, gatehouse.NotFound, "no")
 	}
@@ -105,6 +109,25 @@ func TestAFileOfTheLibraryIsSentInItsPlace(t *testing.T) {
 		if a.Team != w.teams[0] || a.Key.IsZero() || a.Method != "GET" || !strings.HasPrefix(a.Target, assertion.InlinePath+pictureID+"?") || a.Limit != 0 || a.Public {
 			t.Errorf("%+v", a)
 		}
+	}
+	w.eventually(func() bool { return w.g.bodies.Load() == 0 })
+}
+
+// A file that is named again takes room again, and is refused before it is
+// written where there is none: a request costs no more memory than its bound.
+func TestInlinedFilesHaveTheirRoomBeforeTheyAreWritten(t *testing.T) {
+	up, lib := new(provider), newShelf(t, reading)
+	w := newWorld(t)
+	w.upstream("one", serve(t, up.handle))
+	key := w.key(0)
+	w.start(lib.config, func(c *Config) { c.MaxBody = 4 << 20 })
+	part := `{"type":"image_url","image_url":{"file_id":"` + hugeID + `"}}`
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	r := w.post(key, "/v1/chat/completions", parts("/v1/chat/completions", strings.Repeat(part+",", 15)+part))
+	runtime.ReadMemStats(&after)
+	if grown := (after.TotalAlloc - before.TotalAlloc) >> 20; r.status != 413 || grown > 40 || len(up.sent()) > 0 {
+		t.Errorf("%d, %d MiB were allocated: %s", r.status, grown, r.body)
 	}
 	w.eventually(func() bool { return w.g.bodies.Load() == 0 })
 }

@@ -424,6 +424,11 @@ func TestPublicLinksNeedNoKeyAndAreNotLogged(t *testing.T) {
 		}
 		return true
 	})
+	for _, method := range []string{"HEAD", "POST"} {
+		if r := w.send(method, "", "/v1/files/public/"+token, nil); r.status != 405 || r.header.Get("Allow") != "GET" {
+			t.Errorf("%s without a key: %+v", method, r)
+		}
+	}
 	if r := w.get("", "/v1/files/public/"+token+"/x"); r.status != 401 {
 		t.Errorf("%+v", r)
 	}

@@ -14,7 +14,7 @@ import (
 
 const (
 	// maxAttempts is how often what may pass by itself is tried before the document
-	// is FAILED: about half an hour.
+	// is FAILED: about a quarter of an hour.
 	maxAttempts = 12
 	// maxDeaths is how many claims of a document may have come to no end.
 	maxDeaths     = 5

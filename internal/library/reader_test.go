@@ -154,7 +154,7 @@ func TestARefusedUploadLeavesNothing(t *testing.T) {
 	r.want(gatehouse.InvalidArgument, upload("a", "", strings.NewReader("")), "file: is empty")
 	r.want(gatehouse.InvalidArgument, upload("a", "", broken{strings.NewReader(strings.Repeat("x", 70_000))}), "ended before")
 	r.want(gatehouse.InvalidArgument, upload("a", "text", strings.NewReader("x")), "content_type")
-	for _, name := range []string{"", "a/b", `a\b`, `a"b`, "a;b", "a\nb", "..", strings.Repeat("ü", 128), "\xff"} {
+	for _, name := range []string{"", "a/b", `a\b`, `a"b`, "a;b", "a\nb", "..", strings.Repeat("ü", 128), "\xff", "r\u202egpj.exe"} {
 		r.want(gatehouse.InvalidArgument, upload(name, "", strings.NewReader("x")), "name")
 	}
 	soon := gatehouse.NewFile{Name: "a", Content: strings.NewReader("x"), ExpireTime: r.clock().Add(time.Minute)}
@@ -190,6 +190,50 @@ func (r *readingRoom) nothing() {
 	r.must(r.blobs.List(r.ctx, func(name string) error { r.Errorf("blob %s", name); return nil }))
 	if left, err := os.ReadDir(r.Spool); err != nil || len(left) > 0 {
 		r.Errorf("spool: %v %v", left, err)
+	}
+}
+
+// What comes slowly takes room of the spool: one team's uploads are bounded, and
+// room that was given back is there for the next.
+func TestUploadsUnderWayAreBounded(t *testing.T) {
+	r := newReadingRoom(t, nil)
+	var writers []*io.PipeWriter
+	done := make(chan error)
+	for range uploadCrowd {
+		body, w := io.Pipe()
+		writers = append(writers, w)
+		go func() { done <- fail(r.UploadFile(r.ctx, r.who, gatehouse.NewFile{Name: "slow", Content: body})) }()
+		_, err := w.Write([]byte("x")) // somebody reads it: the upload is under way
+		r.must(err)
+	}
+	more := gatehouse.NewFile{Name: "more", Content: strings.NewReader("y")}
+	err := fail(r.UploadFile(r.ctx, r.who, more))
+	r.want(gatehouse.ResourceExhausted, err, "under way")
+	var e *gatehouse.Error
+	if !errors.As(err, &e) || e.RetryAfter == 0 {
+		t.Errorf("%v does not say when to come again", err)
+	}
+	for _, w := range writers {
+		r.must(w.Close())
+		r.must(<-done)
+	}
+	r.must(fail(r.UploadFile(r.ctx, r.who, more)))
+}
+
+// What is uploaded and deleted takes room that no bound counts, and not for long.
+func TestBytesOfADeletedFileAreSweptSoon(t *testing.T) {
+	r := newReadingRoom(t, nil)
+	f := r.send("a", "words")
+	r.must(r.DeleteFile(r.ctx, r.who, f.ID))
+	swept := func() (names []string) {
+		r.must(r.Store.Work(r.ctx, func(w store.Work) (err error) {
+			names, err = w.SweepBlobs(r.clock().Add(recordHold), 10)
+			return err
+		}))
+		return names
+	}
+	if names := swept(); len(names) != 1 || names[0] != f.Blob {
+		t.Errorf("%v are swept after %v", names, recordHold)
 	}
 }
 

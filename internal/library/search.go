@@ -47,8 +47,8 @@ func (r *searching) check() error {
 	if strings.TrimSpace(r.Query) == "" {
 		bad.Addf("query", "is required")
 	}
-	for field, text := range map[string]string{"query": r.Query, "instructions": r.Instructions} {
-		if len(text) > gatehouse.MaxSearchTerms || !utf8.ValidString(text) {
+	for _, f := range [][2]string{{"query", r.Query}, {"instructions", r.Instructions}} {
+		if field, text := f[0], f[1]; len(text) > gatehouse.MaxSearchTerms || !utf8.ValidString(text) {
 			bad.Addf(field, "must be at most %d bytes of UTF-8", gatehouse.MaxSearchTerms)
 		}
 	}

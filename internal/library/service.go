@@ -98,6 +98,9 @@ type Service struct {
 	parsing  chan struct{}              // one element while a worker extracts
 }
 
+// defaultWorkers is Config.Workers of whoever does not care.
+const defaultWorkers = 2
+
 // New makes a Service and empties its spool. Run works on what is behind the
 // answers.
 func New(c Config) (*Service, error) {
@@ -105,7 +108,7 @@ func New(c Config) (*Service, error) {
 		return nil, err
 	}
 	setDefault(&c.Brand, gatehouse.DefaultBrand)
-	setDefault(&c.Workers, 2)
+	setDefault(&c.Workers, defaultWorkers)
 	setDefault(&c.Bounds.FileSize, gatehouse.MaxFileSize)
 	setDefault(&c.Bounds.Files, gatehouse.MaxTeamFiles)
 	setDefault(&c.Bounds.Bytes, gatehouse.MaxTeamFileBytes)

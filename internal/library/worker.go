@@ -1,7 +1,6 @@
 package library
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -23,21 +22,17 @@ const (
 	lettingGo   = 3 * time.Second // for the last word about a task, also while stopping
 )
 
-// defaultWorkers is Config.Workers of whoever does not care.
-const defaultWorkers = 2
-
 // Run indexes documents and sweeps what is gone until ctx ends, and lets
 // everything go then.
-func (s *Service) Run(ctx context.Context) error {
+func (s *Service) Run(ctx context.Context) {
 	ctx = store.System(ctx)
 	s.reclaim(ctx)
 	var all sync.WaitGroup
-	for range cmp.Or(s.Workers, defaultWorkers) {
+	for range s.Workers {
 		all.Go(func() { s.workOn(ctx) })
 	}
 	all.Go(func() { s.sweepOn(ctx) })
 	all.Wait()
-	return nil
 }
 
 // Poke says that there may be a task. It is a hint: workers poll as well.

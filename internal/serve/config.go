@@ -341,7 +341,7 @@ func (c *Config) Check() error {
 	if c.PublicURL != "" && !strings.HasPrefix(c.PublicURL, "https://") && !loopbackURL(c.PublicURL) {
 		bad("public_url: must be an https URL")
 	}
-	if err := c.Library.check(c.Insecure); err != nil {
+	if err := c.Library.check(c.Role, c.Insecure); err != nil {
 		problems = append(problems, err)
 	}
 	if _, err := c.company(time.Now); err != nil {

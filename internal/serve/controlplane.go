@@ -174,7 +174,7 @@ func (p *program) turn(ctx context.Context, name string, length time.Duration) (
 
 func (p *program) managementPlane() http.Handler {
 	return api.New(api.BackendFunc(func(c *gatehouse.Call) api.Caller { return p.service.As(c) }),
-		api.Options{Brand: p.cfg.Brand, Logger: p.log, Now: p.now, Rate: float64(p.cfg.Management.Rate), Spool: p.below(spoolDir, uploadsDir)}, xai.Face(), xai.CollectionsFace(), admin.Face(), v1.Face())
+		api.Options{Brand: p.cfg.Brand, Logger: p.log, Now: p.now, Rate: float64(p.cfg.Management.Rate), Spool: p.below(spoolDir, formsDir)}, xai.Face(), xai.CollectionsFace(), admin.Face(), v1.Face())
 }
 
 // object finds who owns an id that an upstream handed out, once the journal no

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -51,6 +52,9 @@ func (p *program) openLibrary(ctx context.Context, registry prometheus.Registere
 	if err != nil {
 		return fmt.Errorf("library.blobs: %w", err)
 	}
+	if c, ok := blobs.(io.Closer); ok {
+		p.later("files of the library", func(context.Context) error { return c.Close() })
+	}
 	found, err := p.openIndex(ctx)
 	if err != nil {
 		return fmt.Errorf("library.index: %w", err)
@@ -81,19 +85,20 @@ func (p *program) openLibrary(ctx context.Context, registry prometheus.Registere
 
 // Directories of the spool, which may itself be mounted from elsewhere.
 const (
-	uploadsDir = "uploads"
+	uploadsDir = "uploads" // the library's, which clears it
 	extractDir = "extract"
+	formsDir   = "forms" // of the management plane
 )
 
 // clearSpool removes what a process that was killed left half done. Nobody else
 // works in this data directory.
 func (p *program) clearSpool() error {
-	for _, dir := range []string{uploadsDir, extractDir} {
+	for _, dir := range []string{extractDir, formsDir} {
 		if err := os.RemoveAll(p.below(spoolDir, dir)); err != nil {
 			return err
 		}
 	}
-	return os.MkdirAll(p.below(spoolDir, uploadsDir), 0o700)
+	return os.MkdirAll(p.below(spoolDir, formsDir), 0o700)
 }
 
 // below is a path in the data directory.
@@ -146,11 +151,7 @@ func (p *program) embedder() *embed.Client {
 
 // serveLibrary begins the work behind the answers. It ends before what it stands on.
 func (p *program) serveLibrary() {
-	p.loop("library", func(ctx context.Context) {
-		if err := p.library.Run(store.System(ctx)); err != nil && ctx.Err() == nil {
-			p.log.Error("the library does not work on documents", "err", err)
-		}
-	})
+	p.loop("library", p.library.Run)
 }
 
 // libraryFace is what gateways ask, those of the fleet and this process's own.

@@ -12,7 +12,7 @@ import (
 // LibraryConfig says where files, collections and documents are kept, and by
 // what they are found.
 type LibraryConfig struct {
-	Blobs         string   `koanf:"blobs"` // a directory, DATA/blobs unless said, or s3://BUCKET/PREFIX
+	Blobs         string   `koanf:"blobs"` // a directory, or s3://BUCKET/PREFIX; unless said DATA/blobs, and in role control no library
 	S3            S3Config `koanf:"s3"`
 	Index         string   `koanf:"index"` // postgres://…; unless said the database, or a file in Data where that is one
 	IndexFile     string   `koanf:"index_file"`
@@ -35,7 +35,7 @@ type S3Config struct {
 }
 
 // check reports what is wrong with it.
-func (c *LibraryConfig) check(insecure bool) error {
+func (c *LibraryConfig) check(role string, insecure bool) error {
 	var problems []error
 	bad := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	for _, u := range []struct{ name, text string }{{"gateway", c.Gateway}, {"public_url", c.PublicURL}, {"s3.endpoint", c.S3.Endpoint}} {
@@ -53,6 +53,9 @@ func (c *LibraryConfig) check(insecure bool) error {
 	}
 	if strings.HasPrefix(c.Blobs, "s3:") && (c.bucket() == "" || c.S3.Endpoint == "" || c.S3.AccessKeyFile == "" || c.S3.SecretKeyFile == "") {
 		bad("library.blobs: s3://BUCKET needs library.s3.endpoint, access_key_file and secret_key_file too")
+	}
+	if role == RoleControl && c.Gateway == "" && c.Embedding+c.DescribeModel != "" {
+		bad("library.gateway: is needed in role control, by embedding_model and describe_model")
 	}
 	if c.Workers < 1 || c.Workers > 64 {
 		bad("library.workers: must be 1 to 64")

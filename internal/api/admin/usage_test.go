@@ -13,7 +13,6 @@ import (
 	"gatehouse/internal/api/apitest"
 )
 
-
 // analyst answers for two keys, of which one is gone and has no name any more.
 type analyst struct{ api.Caller }
 

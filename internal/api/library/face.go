@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"gatehouse"
+	"gatehouse/internal/api"
 	"gatehouse/internal/library"
 	"gatehouse/internal/library/assertion"
 )
@@ -141,15 +142,6 @@ func (w *answer) Write(p []byte) (int, error) {
 // Unwrap is for [http.ResponseController].
 func (w *answer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// statuses are those of the codes, for whoever looks with other eyes than a
-// gateway's.
-var statuses = map[gatehouse.Code]int{
-	gatehouse.InvalidArgument: 400, gatehouse.FailedPrecondition: 400, gatehouse.Unauthenticated: 401, gatehouse.PermissionDenied: 403,
-	gatehouse.NotFound: 404, gatehouse.AlreadyExists: 409, gatehouse.Conflict: 409, gatehouse.Unprocessable: 422,
-	gatehouse.ResourceExhausted: 429, gatehouse.Internal: 500, gatehouse.Unimplemented: 501, gatehouse.Unavailable: 503,
-	gatehouse.DeadlineExceeded: 504,
-}
-
 // fail answers with an error. A client that is gone is told nothing.
 func (f *face) fail(w *answer, r *http.Request, a *assertion.Assertion, err error) {
 	code := gatehouse.CodeOf(err)
@@ -159,7 +151,7 @@ func (f *face) fail(w *answer, r *http.Request, a *assertion.Assertion, err erro
 	if w.begun {
 		panic(http.ErrAbortHandler) // else it would look whole
 	}
-	status := statuses[code]
+	status := api.StatusOf(code)
 	if errors.Is(err, library.TooLarge) {
 		status = http.StatusRequestEntityTooLarge
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"gatehouse"
+	"gatehouse/internal/api"
 	"gatehouse/internal/api/apitest"
 	"gatehouse/internal/library"
 	"gatehouse/internal/library/assertion"
@@ -232,13 +233,16 @@ func TestInlining(t *testing.T) {
 
 // Every code has a status, and a file that is too large one of its own.
 func TestRefusalsHaveACode(t *testing.T) {
-	for code, status := range statuses {
+	for _, code := range []gatehouse.Code{gatehouse.InvalidArgument, gatehouse.FailedPrecondition, gatehouse.Unauthenticated, gatehouse.PermissionDenied,
+		gatehouse.NotFound, gatehouse.AlreadyExists, gatehouse.Conflict, gatehouse.Unprocessable, gatehouse.ResourceExhausted, gatehouse.Internal,
+		gatehouse.Unimplemented, gatehouse.Unavailable, gatehouse.DeadlineExceeded} {
+		status := api.StatusOf(code)
 		w := ask(t, admitted(newFace(&files{err: gatehouse.Errorf(code, "words").After(1500 * time.Millisecond)})), "GET", "/v1/files", "")
 		want := "words"
 		if code == gatehouse.Internal {
 			want = "internal error"
 		}
-		if w.Code != status || w.Header().Get(assertion.CodeHeader) != string(code) || w.Body.String() != `{"message":"`+want+`"}` || w.Header().Get("Retry-After") != "2" {
+		if status < 400 || w.Code != status || w.Header().Get(assertion.CodeHeader) != string(code) || w.Body.String() != `{"message":"`+want+`"}` || w.Header().Get("Retry-After") != "2" {
 			t.Errorf("%s: %d %s %v", code, w.Code, w.Body, w.Header())
 		}
 	}

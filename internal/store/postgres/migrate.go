@@ -4,10 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"io/fs"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -42,9 +44,19 @@ func Migrate(ctx context.Context, adminDSN, request string) error {
 		return err
 	}
 	if err := role.grant(ctx, pool, config); err != nil {
-		return cannot("make the role of requests", err)
+		return cannot("make the role of requests"+because(err), err)
 	}
 	return nil
+}
+
+// because is what the server said, for the administrator who migrates; a client
+// of the API is never told.
+func because(err error) string {
+	var said *pgconn.PgError
+	if errors.As(err, &said) {
+		return ": " + said.Message
+	}
+	return ""
 }
 
 func up(ctx context.Context, pool *sql.DB) error {
@@ -61,7 +73,7 @@ func up(ctx context.Context, pool *sql.DB) error {
 		return cannot("read the migrations", err)
 	}
 	if _, err := p.Up(ctx); err != nil {
-		return cannot("bring its schema up to date", err)
+		return cannot("bring its schema up to date"+because(err), err)
 	}
 	return nil
 }
@@ -126,6 +138,11 @@ func (r role) grant(ctx context.Context, pool *sql.DB, admin *pgx.ConnConfig) er
 		return err
 	}
 	defer tx.Rollback()
+	// What makes and drops tables of days beside us takes the same lock. Without
+	// it PostgreSQL would fail one of us: "tuple concurrently updated".
+	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(7163950276843261294)`); err != nil {
+		return err
+	}
 	var schema string
 	var exists bool
 	err = tx.QueryRowContext(ctx, `SELECT current_schema(), EXISTS (SELECT 1 FROM pg_roles WHERE rolname = $1)`, r.name).Scan(&schema, &exists)

@@ -12,6 +12,7 @@ import (
 
 	"gatehouse"
 	"gatehouse/internal/store"
+	"gatehouse/internal/store/postgres"
 )
 
 // TestEveryNodeSeesEveryAct has nodes write and read the same keys at once: no
@@ -336,5 +337,25 @@ func TestADeadlockEndsByItself(t *testing.T) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// TestMigrateBesideAFleetThatWorks changes rights while a node makes the table of
+// a day, and while another administrator does the same.
+func TestMigrateBesideAFleetThatWorks(t *testing.T) {
+	admin, request := database(t)
+	node := other(t, request, "SELECT gatehouse_usage_days(30000)")
+	migrations := make(chan error)
+	for range 2 {
+		go func() { migrations <- postgres.Migrate(context.Background(), admin, requestRole) }()
+	}
+	waits(t, admin)
+	if err := node.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := <-migrations; err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -149,7 +149,7 @@ func libraryFilters(b *bench) {
 func documentFilters(b *bench) {
 	_, c := b.shelves()
 	for text, want := range map[string]int{
-		`fields.n:3`: 1, `fields.n:>3`: 2, `fields.n:1..3 AND NOT name:"a"`: 1, `fields.none:1`: 0, `status:processing`: 6, `NOT status:DOCUMENT_STATUS_PROCESSING`: 0,
+		`fields.n:3`: 1, `fields.n:>3`: 2, `fields.n:1..3 AND NOT name:"a"`: 1, `fields.none:1`: 0, `status:processing`: 6, `status:PROCESSED`: 0, `NOT status:processed`: 6, `NOT status:DOCUMENT_STATUS_PROCESSING`: 0,
 		`size_bytes:>3 OR fields.n:0`: 3,
 	} {
 		b.view(func(v store.View) error {

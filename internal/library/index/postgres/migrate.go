@@ -4,9 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"io/fs"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
@@ -32,13 +34,42 @@ func Migrate(ctx context.Context, adminDSN, role string) error {
 	if err := up(ctx, db); err != nil {
 		return err
 	}
-	if err := vectors(ctx, db); err != nil {
-		return cannot("make room for vectors", err)
-	}
-	if err := grant(ctx, db, role); err != nil {
-		return cannot("let the role of requests use it", err)
+	// Whoever may not install it uses it when an administrator has.
+	_, _ = db.ExecContext(ctx, `CREATE EXTENSION IF NOT EXISTS vector`)
+	if err := use(ctx, db, role); err != nil {
+		return cannot("let the role of requests use it"+because(err), err)
 	}
 	return nil
+}
+
+// because is what the server said, for the administrator who migrates.
+func because(err error) string {
+	var said *pgconn.PgError
+	if errors.As(err, &said) {
+		return ": " + said.Message
+	}
+	return ""
+}
+
+// use makes what the role needs for vectors, and gives it its rights.
+func use(ctx context.Context, db *sql.DB, role string) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	// The lock of whoever makes a table of vectors, and of another who migrates:
+	// PostgreSQL would fail one of two that change the same rights.
+	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(7163950276843261311)"); err != nil {
+		return err
+	}
+	if err := vectors(ctx, tx); err != nil {
+		return err
+	}
+	if err := grant(ctx, tx, role); err != nil {
+		return err
+	}
+	return tx.Commit()
 }
 
 func up(ctx context.Context, db *sql.DB) error {
@@ -55,7 +86,7 @@ func up(ctx context.Context, db *sql.DB) error {
 		return cannot("read the migrations", err)
 	}
 	if _, err := p.Up(ctx); err != nil {
-		return cannot("bring its schema up to date", err)
+		return cannot("bring its schema up to date"+because(err), err)
 	}
 	return nil
 }
@@ -85,11 +116,8 @@ BEGIN
 END
 $$`
 
-// vectors installs the extension where the server has it and lets us, and makes
-// the function of the tables.
-func vectors(ctx context.Context, db *sql.DB) error {
-	// Whoever may not install it uses it when an administrator has.
-	_, _ = db.ExecContext(ctx, `CREATE EXTENSION IF NOT EXISTS vector`)
+// vectors makes the function of the tables where the extension is installed.
+func vectors(ctx context.Context, db *sql.Tx) error {
 	var installed bool
 	var schemas string
 	err := db.QueryRowContext(ctx, `SELECT n.nspname IS NOT NULL, quote_ident(current_schema()) || COALESCE(', ' || quote_ident(n.nspname), '') || ', pg_temp'
@@ -109,7 +137,7 @@ FROM (SELECT) one LEFT JOIN pg_extension e ON e.extname = 'vector' LEFT JOIN pg_
 
 // grant gives the role what it needs. Statements of this kind take no
 // parameters, so the name is quoted here.
-func grant(ctx context.Context, db *sql.DB, role string) error {
+func grant(ctx context.Context, db *sql.Tx, role string) error {
 	if role == "" {
 		return gatehouse.Errorf(gatehouse.InvalidArgument, "the role of requests has no name")
 	}
@@ -142,7 +170,7 @@ func grant(ctx context.Context, db *sql.DB, role string) error {
 }
 
 // vectorTables are those that were made for another role.
-func vectorTables(ctx context.Context, db *sql.DB) (names []string, err error) {
+func vectorTables(ctx context.Context, db *sql.Tx) (names []string, err error) {
 	rows, err := db.QueryContext(ctx, `SELECT quote_ident(relname) FROM pg_class WHERE relkind = 'r' AND relname ~ '^index_vectors_[0-9]+_(ip|l2)$' AND relnamespace = current_schema()::regnamespace`)
 	if err != nil {
 		return nil, err
