@@ -21,6 +21,7 @@ const (
 	FamilyAudio      Family = "audio"       // /v1/audio/*
 	FamilyModeration Family = "moderations" // /v1/moderations
 	FamilyTokenize   Family = "tokenize"    // /v1/tokenize-text
+	FamilyGRPC       Family = "grpc"        // xAI's gRPC chat, for calls that come so: it carries more than its translation to chat
 )
 
 // UpstreamKind is the provider whose habits an upstream has: how it takes
@@ -48,7 +49,7 @@ func DefaultFamilies(k UpstreamKind) []Family {
 	return nil
 }
 
-// AllFamilies is what a bare --upstream URL speaks.
+// AllFamilies is what a bare --upstream URL speaks: the families of REST.
 var AllFamilies = []Family{
 	FamilyChat, FamilyResponses, FamilyMessages, FamilySample, FamilyEmbeddings,
 	FamilyImages, FamilyAudio, FamilyModeration, FamilyTokenize,

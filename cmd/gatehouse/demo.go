@@ -80,7 +80,8 @@ func demoUpstream() (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	go http.Serve(l, simulate.New(simulate.Options{Models: shipped.Names(), Words: 9}))
+	srv := &http.Server{Handler: simulate.New(simulate.Options{Models: shipped.Names(), Words: 9}), Protocols: simulate.Protocols()}
+	go srv.Serve(l)
 	return l, nil
 }
 

@@ -141,7 +141,7 @@ func (c *simulateCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	srv := &http.Server{Handler: simulate.New(opt), ReadHeaderTimeout: 10 * time.Second}
+	srv := &http.Server{Handler: simulate.New(opt), Protocols: simulate.Protocols(), ReadHeaderTimeout: 10 * time.Second}
 	fmt.Fprintf(e.err, "simulated upstream on http://%s/v1\n", l.Addr())
 	go func() {
 		<-e.Done()

@@ -200,6 +200,26 @@ def what_cannot_be_honoured_is_refused_by_name():
 
 
 @case
+def what_goes_as_it_came():
+    """An upstream that speaks gRPC itself, for the model grok-4.3."""
+    asked = dict(model="grok-4.3", tools=[web_search(), WEATHER], search_parameters=SearchParameters(mode="on", max_search_results=3),
+                 include=["inline_citations"], max_turns=3, use_encrypted_content=True)
+    c = client().chat.create(messages=[user("[[sim: words=5 prompt=40 cached=30 sources=2]] hi")], **asked)
+    r = c.sample()
+    assert r.content.strip() == "the quick brown fox jumps" and len(r.citations) == 2 and r.usage.num_sources_used == 2, r
+    assert r.server_side_tool_usage and (r.usage.prompt_tokens, r.usage.total_tokens) == (40, 45), r
+    c.append(r)
+    c.append(user("again"))
+    words = 0
+    for r, chunk in c.stream():
+        words += bool(chunk.content)
+    assert words == 5 and len(r.content.split()) == 5 and r.usage.num_sources_used == 2 and len(r.citations) == 2, r
+    plain = client().chat.create(model="grok-4.3", messages=[user("[[sim: words=2]] hi")]).sample()
+    assert plain.content == "the quick", plain
+    raises(grpc.StatusCode.INVALID_ARGUMENT, client().chat.create(messages=[user("hi")], store_messages=True, **asked).sample, "store_messages: is not offered")
+
+
+@case
 def what_is_not_offered_says_so():
     c = client()
     for f in (lambda: chat().defer(), lambda: c.chat.get_stored_completion("x"), lambda: chat().compact(), lambda: c.image.sample("a cat", "grok-2-image"),

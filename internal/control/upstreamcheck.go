@@ -92,7 +92,10 @@ func checkFamilies(u *gatehouse.Upstream, bad *gatehouse.Violations) {
 		u.Families = gatehouse.DefaultFamilies(u.Kind)
 	}
 	for _, f := range u.Families {
-		if !slices.Contains(gatehouse.AllFamilies, f) {
+		switch {
+		case f == gatehouse.FamilyGRPC && u.Kind != gatehouse.XAI:
+			bad.Addf("families", "grpc goes with kind %s", gatehouse.XAI)
+		case f != gatehouse.FamilyGRPC && !slices.Contains(gatehouse.AllFamilies, f):
 			bad.Addf("families", "unknown family %q", short(string(f)))
 		}
 	}

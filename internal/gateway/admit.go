@@ -27,6 +27,8 @@ type leg struct {
 	model string // canonical; empty for what hangs below an object
 	as    string // what the upstream calls it
 	up    *gatehouse.Upstream
+
+	native bool // as the request came, instead of its body
 }
 
 // admit judges a request by what the replica knows. The order is that of cost:
@@ -174,6 +176,7 @@ func (c *call) judge() (*admitted, *refusal) {
 		return nil, refusalOf(err)
 	}
 	c.scan = scan
+	c.nativeForm()
 	var no *refusal
 	switch c.route.Op {
 	case llm.Create, llm.CountTokens, llm.Tokenize:
@@ -216,6 +219,7 @@ func (c *call) judgeModel(a *admitted) *refusal {
 			}
 		}
 	}
+	c.settleForm(a.legs)
 	if pinned != nil {
 		return a.pin(pinned)
 	}
@@ -241,12 +245,14 @@ func (c *call) noModel() *refusal {
 
 // serveable says whether a model has a price and an upstream of the family.
 func (c *call) serveable(a *admitted, model string) *refusal {
-	family := c.route.Family
-	if !c.route.Local && len(a.catalogue.Routes(model, family)) == 0 {
-		if !served(a.catalogue, model) {
+	if asItCame, asBody := c.ways(a.catalogue, model); !c.route.Local && len(asItCame)+len(asBody) == 0 {
+		switch {
+		case !served(a.catalogue, model):
 			return c.noModel()
+		case c.bodyFails != nil:
+			return refusalOf(c.bodyFails)
 		}
-		return refuse(llm.Invalid, "No upstream of the model "+model+" speaks "+string(family)+" ("+c.route.Path+").")
+		return refuse(llm.Invalid, "No upstream of the model "+model+" speaks "+string(c.route.Family)+" ("+c.route.Path+").")
 	}
 	if _, ok := a.catalogue.Price(model, c.start); !ok {
 		return refuse(llm.Invalid, "The model "+model+" has no price in force, so its use cannot be billed. Please ask the administrator of this gateway to set one.")
@@ -256,12 +262,8 @@ func (c *call) serveable(a *admitted, model string) *refusal {
 
 // served says whether any upstream answers for a model at all.
 func served(cat *feed.Catalogue, model string) bool {
-	for _, f := range gatehouse.AllFamilies {
-		if len(cat.Routes(model, f)) > 0 {
-			return true
-		}
-	}
-	return false
+	speaks := func(f gatehouse.Family) bool { return len(cat.Routes(model, f)) > 0 }
+	return slices.ContainsFunc(gatehouse.AllFamilies, speaks) || speaks(gatehouse.FamilyGRPC)
 }
 
 // judgeObject finds whose the id in the path is, and sends the request back to

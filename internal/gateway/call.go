@@ -45,6 +45,9 @@ type call struct {
 	admitted admitted
 	posted   int64
 
+	native    native // nil: the body is the request
+	bodyFails error
+
 	exchange  exchange
 	upstream  string
 	asked     *gatehouse.Upstream // whom upstream names

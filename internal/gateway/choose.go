@@ -18,9 +18,23 @@ import (
 // same one goes to the same upstream as long as that upstream is there, which
 // is what makes a provider's prompt cache worth anything.
 func (c *call) plan(cat *feed.Catalogue, model string, legs []leg) []leg {
-	routes := cat.Routes(model, c.route.Family)
+	asItCame, asBody := c.ways(cat, model)
+	first := len(legs)
+	legs = c.draw(asItCame, model, legs)
+	for i := range legs[first:] {
+		legs[first+i].native = true
+	}
+	legs = c.draw(asBody, model, legs)
+	if len(asItCame)+len(asBody) > 1 {
+		legs = c.g.cooling.last(legs, time.Now())
+	}
+	return legs
+}
+
+// draw appends the routes in the order to try.
+func (c *call) draw(routes []feed.Route, model string, legs []leg) []leg {
 	if len(routes) == 1 {
-		return append(legs, leg{model, routes[0].As, routes[0].Upstream})
+		return append(legs, leg{model: model, as: routes[0].As, up: routes[0].Upstream})
 	}
 	order := make([]ranked, len(routes))
 	sticky := cmp.Or(c.scan.PromptCacheKey, c.r.Header.Get("X-Grok-Conv-Id"))
@@ -33,9 +47,9 @@ func (c *call) plan(cat *feed.Catalogue, model string, legs []leg) []leg {
 	}
 	slices.SortStableFunc(order, func(a, b ranked) int { return cmp.Compare(a.score, b.score) })
 	for _, o := range order {
-		legs = append(legs, leg{model, o.As, o.Upstream})
+		legs = append(legs, leg{model: model, as: o.As, up: o.Upstream})
 	}
-	return c.g.cooling.last(legs, time.Now())
+	return legs
 }
 
 // ranked is a route and its place: the least of exponential variables with the

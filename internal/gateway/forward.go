@@ -96,7 +96,12 @@ func (c *call) attempt(x *exchange, l leg) (no *refusal, again bool) {
 	if c.route.Op == llm.Create || c.route.Op == llm.CountTokens {
 		o.body = c.scan.Rewrite(c.body, l.as, l.up.AskUsage)
 	}
-	gone := x.send(link, &o)
+	var gone *lost
+	if l.native {
+		gone = x.sendNative(link, &o, c.native, l.as)
+	} else {
+		gone = x.send(link, &o)
+	}
 	clear(h)
 	c.g.pools.headers.Put(h)
 	if gone != nil {

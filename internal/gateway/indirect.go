@@ -14,43 +14,49 @@ import (
 	"gatehouse/internal/reach"
 )
 
-// indirect prepares the way through http.Transport, for what a connection made
+// newTransport makes the way through http.Transport, for what a connection made
 // by hand does not do: HTTP/2 and proxies.
-func (l *link) indirect() error {
+func (l *link) newTransport(http2 bool) (*http.Transport, error) {
 	up := l.up
 	t := &http.Transport{
-		DialContext: l.dialer.DialContext, TLSClientConfig: l.tls,
+		DialContext:        l.dialer.DialContext,
 		DisableCompression: true, MaxIdleConnsPerHost: maxIdle, IdleConnTimeout: idleFor,
 		MaxResponseHeaderBytes: maxHead, TLSHandshakeTimeout: dialTimeout, Protocols: new(http.Protocols),
 	}
-	t.Protocols.SetHTTP1(up.HTTP != "2")
-	if up.HTTP == "2" {
+	t.Protocols.SetHTTP1(!http2)
+	if http2 {
 		t.Protocols.SetHTTP2(true)
 		t.Protocols.SetUnencryptedHTTP2(l.tls == nil)
 	}
 	if l.tls != nil {
-		l.tls.NextProtos = nil // the transport's own choice
+		t.TLSClientConfig = l.tls.Clone()
+		t.TLSClientConfig.NextProtos = nil // the transport's own choice
 	}
 	if up.Proxy != "" {
 		proxy, err := url.Parse(up.Proxy)
 		if err != nil || proxy.Host == "" {
-			return errors.New("the upstream's proxy is not a URL")
+			return nil, errors.New("the upstream's proxy is not a URL")
 		}
 		if reach.ForbiddenHost(l.name, up.AllowPrivate) {
-			return reach.ErrForbidden
+			return nil, reach.ErrForbidden
 		}
 		t.Proxy = http.ProxyURL(proxy)
 		// The operator named the proxy, which usually stands on a private address;
 		// what the proxy resolves is the proxy's to guard.
 		t.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
 	}
-	l.transport = t
-	return nil
+	return t, nil
 }
 
-// sendIndirect sends o through the transport. Its deadlines are a timer that
-// cancels, since a transport has none of its own on reading a body.
+// sendIndirect sends o through the transport.
 func (x *exchange) sendIndirect(o *order) *lost {
+	// RoundTrip and not a Client: a Client would follow redirects.
+	return x.sendThrough(x.link.scheme+"://"+x.link.host+string(x.link.appendTarget(nil, o)), o, x.link.transport.RoundTrip)
+}
+
+// sendThrough sends o to a URL by what ends in a transport. Its deadlines are a
+// timer that cancels, since a transport has none of its own on reading a body.
+func (x *exchange) sendThrough(url string, o *order, roundTrip func(*http.Request) (*http.Response, error)) *lost {
 	ctx, cancel := context.WithCancel(context.Background())
 	expired := new(atomic.Bool)
 	timer := time.AfterFunc(x.link.header, func() {
@@ -63,7 +69,7 @@ func (x *exchange) sendIndirect(o *order) *lost {
 	x.timer = timer
 	x.mu.Unlock()
 	x.setDeadline(time.Now().Add(x.link.header))
-	req, err := http.NewRequestWithContext(ctx, o.method, x.link.scheme+"://"+x.link.host+string(x.link.appendTarget(nil, o)), http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, o.method, url, http.NoBody)
 	if err != nil {
 		x.releaseIndirect()
 		return lose(false, err)
@@ -75,8 +81,7 @@ func (x *exchange) sendIndirect(o *order) *lost {
 	}
 	req.Header = o.header.Clone()
 	req.Header.Set("Accept-Encoding", "identity")
-	// RoundTrip and not a Client: a Client would follow redirects.
-	resp, err := x.link.transport.RoundTrip(req)
+	resp, err := roundTrip(req)
 	if err != nil {
 		gone := lose(!dialFailed(err), err)
 		gone.timeout = gone.timeout || x.expired.Load()

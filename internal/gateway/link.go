@@ -46,7 +46,8 @@ type link struct {
 	credential []string // bare and as Bearer; shared, so that a request allocates none
 
 	mu     sync.Mutex
-	free   []*conn // the most recently used at the end
+	free   []*conn         // the most recently used at the end
+	http2  *http.Transport // of gRPC; nil until it is needed
 	closed bool
 }
 
@@ -81,9 +82,9 @@ func newLink(up *gatehouse.Upstream) (*link, error) {
 		}
 	}
 	if up.Proxy != "" || up.HTTP == "2" {
-		return l, l.indirect()
+		l.transport, err = l.newTransport(up.HTTP == "2")
 	}
-	return l, nil
+	return l, err
 }
 
 func orDefault(d, otherwise time.Duration) time.Duration {
@@ -183,11 +184,14 @@ func (l *link) retire() {
 	l.mu.Lock()
 	free := l.free
 	l.free, l.closed = nil, true
+	http2 := l.http2
 	l.mu.Unlock()
 	for _, c := range free {
 		c.nc.Close()
 	}
-	if l.transport != nil {
-		l.transport.CloseIdleConnections()
+	for _, t := range []*http.Transport{l.transport, http2} {
+		if t != nil {
+			t.CloseIdleConnections()
+		}
 	}
 }

@@ -37,7 +37,7 @@ func Probe(ctx context.Context, up *gatehouse.Upstream) gatehouse.UpstreamReport
 func listModels(ctx context.Context, up *gatehouse.Upstream) (status, models int, err error) {
 	l, err := newLink(up)
 	if err == nil && l.transport == nil {
-		err = l.indirect()
+		l.transport, err = l.newTransport(up.HTTP == "2")
 	}
 	if err != nil {
 		return 0, 0, err

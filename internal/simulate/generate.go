@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -60,10 +61,16 @@ func (u *Upstream) newCall(r *http.Request) (*call, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the body broke off")
 	}
-	c := &call{u: u, id: rand.Text()[:20]}
-	if err := json.Unmarshal(raw, &c.body); err != nil {
+	var body map[string]any
+	if err := json.Unmarshal(raw, &body); err != nil {
 		return nil, fmt.Errorf("not JSON")
 	}
+	return u.understand(r, body), nil
+}
+
+// understand reads a body of REST, or one put in its names, and plans the answer.
+func (u *Upstream) understand(r *http.Request, body map[string]any) *call {
+	c := &call{u: u, body: body, id: rand.Text()[:20]}
 	text := textOf(c.body)
 	c.knobs = parseKnobs(text, u.opt.Words)
 	if c.knobs.ID != "" {
@@ -76,7 +83,7 @@ func (u *Upstream) newCall(r *http.Request) (*call, error) {
 	c.plan(text)
 	c.entry.RequestID, c.entry.Path, c.entry.Model = r.Header.Get("X-Request-Id"), r.URL.Path, model
 	c.entry.Credential, c.entry.Status, c.entry.Streamed = last4(credential(r)), http.StatusOK, stream
-	return c, nil
+	return c
 }
 
 // plan decides the words of the answer and what they cost.
@@ -126,10 +133,10 @@ func (c *call) pickTool() string {
 
 // misbehave plays the faults that come before a good header.
 func (c *call) misbehave(w http.ResponseWriter, r *http.Request) bool {
-	wait(r, c.knobs.First)
+	wait(r.Context(), c.knobs.First)
 	switch k := c.knobs; {
 	case k.Status != 0:
-		c.entry.Status, c.entry.Prompt, c.entry.Cached, c.entry.Completion, c.entry.Reasoning = k.Status, 0, 0, 0, 0
+		c.refuse()
 		if k.RetryAfter != "" {
 			w.Header().Set("Retry-After", k.RetryAfter)
 		}
@@ -145,8 +152,14 @@ func (c *call) misbehave(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
+// refuse books the knob's status, which costs nothing.
+func (c *call) refuse() {
+	e := &c.entry
+	e.Status, e.Prompt, e.Cached, e.Completion, e.Reasoning, e.Sources = c.knobs.Status, 0, 0, 0, 0, 0
+}
+
 func (c *call) whole(w http.ResponseWriter, r *http.Request, wr wire) {
-	wait(r, c.knobs.Delay*time.Duration(len(c.words)))
+	wait(r.Context(), c.knobs.Delay*time.Duration(len(c.words)))
 	body, _ := json.Marshal(wr.whole(c))
 	w.Header().Set("Content-Type", "application/json")
 	if c.knobs.Lie {
@@ -171,7 +184,7 @@ func (c *call) stream(w http.ResponseWriter, r *http.Request, wr wire) {
 		return
 	}
 	for i := range max(len(c.words), 1) {
-		wait(r, c.knobs.Delay)
+		wait(r.Context(), c.knobs.Delay)
 		switch i {
 		case c.knobs.Cut:
 			half := wr.chunk(c, i)
@@ -193,22 +206,27 @@ func (c *call) stream(w http.ResponseWriter, r *http.Request, wr wire) {
 	c.entry.Finished = send(wr.close(c)...)
 }
 
-// hangUp drops the connection without ending the body.
+// hangUp drops the connection, of HTTP/2 the stream, without ending the body.
 func hangUp(w http.ResponseWriter) {
-	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
-		conn.Close()
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
 	}
+	conn.Close()
 }
 
-func wait(r *http.Request, d time.Duration) {
+// wait pauses for d, or says why it may not.
+func wait(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
-		return
+		return nil
 	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
-	case <-r.Context().Done():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

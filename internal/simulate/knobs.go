@@ -15,13 +15,14 @@ type Knobs struct {
 	Delay      time.Duration // delay=D: before each chunk
 	First      time.Duration // first=D: before the header
 	Status     int           // status=N: answer this error at once
-	RetryAfter string        // retry-after=S: with the status
+	RetryAfter string        // retry-after=S: with the status (gRPC: as RetryInfo)
 	Hang       bool          // hang: never answer the header
-	Cut        int           // cut=N: drop the connection after N chunks, in the middle of a frame
+	Cut        int           // cut=N: drop the connection (HTTP/2: the stream) after N chunks, in the middle of a frame
 	Stall      int           // stall=N: after N chunks, say nothing more
-	Garbage    bool          // garbage: answer 200 with bytes that are no JSON
+	Garbage    bool          // garbage: answer 200 with bytes that are no JSON (gRPC: no message)
 	Lie        bool          // lie: promise a longer body than is sent
-	Break      int           // break=N: an error object in the stream after N chunks
+	Break      int           // break=N: an error object (gRPC: UNAVAILABLE) in the stream after N chunks
+	Sources    int64         // sources=N: how many a search reads, 3 unless said; gRPC only
 	NoUsage    bool          // nousage: leave the usage out
 	Tool       string        // tool or tool=NAME: call a tool of the request
 	Repeat     int           // pad=N: make each word N bytes longer
@@ -32,7 +33,7 @@ type Knobs struct {
 // parseKnobs reads the first [[sim: …]] of text; unknown names are ignored, so
 // that a prompt cannot break the simulator.
 func parseKnobs(text string, words int) Knobs {
-	k := Knobs{Words: words, Cut: -1, Stall: -1, Break: -1, Prompt: -1}
+	k := Knobs{Words: words, Cut: -1, Stall: -1, Break: -1, Prompt: -1, Sources: 3}
 	_, rest, ok := strings.Cut(text, "[[sim:")
 	if !ok {
 		return k
@@ -77,6 +78,8 @@ func (k *Knobs) set(name, val string, n int, d time.Duration) {
 		k.Lie = true
 	case "break":
 		k.Break = n
+	case "sources":
+		k.Sources = int64(max(0, min(n, 1000)))
 	case "nousage":
 		k.NoUsage = true
 	case "tool":

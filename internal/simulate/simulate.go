@@ -1,7 +1,7 @@
 // Package simulate is an upstream that costs nothing: it speaks the wire of
-// the providers' APIs, answers with made-up text and exact usage, keeps a
-// ledger of what it served, and misbehaves on request. The demo, the tests and
-// the benchmarks run against it.
+// the providers' APIs, xAI's gRPC chat among them, answers with made-up text and
+// exact usage, keeps a ledger of what it served, and misbehaves on request. The
+// demo, the tests and the benchmarks run against it.
 //
 // A prompt steers it. Text of the form
 //
@@ -46,13 +46,16 @@ type Entry struct {
 	Cached     int64  `json:"cached"`
 	Completion int64  `json:"completion"` // tokens, reasoning excluded
 	Reasoning  int64  `json:"reasoning"`
+	Sources    int64  `json:"sources,omitempty"` // what a search of the provider read
 }
 
-// Upstream is a simulated provider. It is an [http.Handler] for paths under /v1
-// and, for tests, GET and DELETE of /simulate/ledger.
+// Upstream is a simulated provider. It is an [http.Handler] for paths under /v1,
+// for gRPC of xai_api.Chat when its server speaks [Protocols] and, for tests, GET
+// and DELETE of /simulate/ledger.
 type Upstream struct {
 	opt     Options
 	mux     *http.ServeMux
+	grpc    http.Handler
 	mu      sync.Mutex
 	entries []Entry
 	stored  map[string]storedResponse
@@ -74,6 +77,7 @@ func New(opt Options) *Upstream {
 	}
 	u := &Upstream{opt: opt, mux: http.NewServeMux(), stored: map[string]storedResponse{}}
 	u.routes()
+	u.grpc = u.native()
 	return u
 }
 
@@ -102,6 +106,10 @@ func (u *Upstream) routes() {
 
 // ServeHTTP answers one request.
 func (u *Upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if isGRPC(r) {
+		u.grpc.ServeHTTP(w, r)
+		return
+	}
 	if strings.HasPrefix(r.URL.Path, "/v1/") && u.opt.Key != "" && credential(r) != u.opt.Key {
 		fail(w, r, http.StatusUnauthorized, "authentication_error", "invalid x-api-key")
 		return

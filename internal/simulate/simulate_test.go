@@ -14,7 +14,9 @@ import (
 func start(t *testing.T, opt Options) (*Upstream, *httptest.Server) {
 	t.Helper()
 	u := New(opt)
-	s := httptest.NewServer(u)
+	s := httptest.NewUnstartedServer(u)
+	s.Config.Protocols = Protocols()
+	s.Start()
 	t.Cleanup(s.Close)
 	return u, s
 }

@@ -79,7 +79,9 @@ func New(t testing.TB, plan Plan) *Town {
 		T: t, Dir: t.TempDir(), Provider: simulate.New(plan.Provider), plan: plan,
 		Client: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
 	}
-	server := httptest.NewServer(w.Provider)
+	server := httptest.NewUnstartedServer(w.Provider)
+	server.Config.Protocols = simulate.Protocols()
+	server.Start()
 	t.Cleanup(server.Close)
 	w.ProviderURL = server.URL + "/v1"
 	t.Cleanup(w.tearDown)

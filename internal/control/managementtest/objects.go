@@ -136,6 +136,7 @@ func badUpstreams(t *testing.T, p *plane) {
 		"query":         func(u *gatehouse.Upstream) { u.BaseURL = "https://x/v1?a=b" },
 		"private":       func(u *gatehouse.Upstream) { u.BaseURL = "http://127.0.0.1:9/v1" },
 		"families":      func(u *gatehouse.Upstream) { u.Families = []gatehouse.Family{"smoke"} },
+		"grpc":          func(u *gatehouse.Upstream) { u.Families = []gatehouse.Family{gatehouse.FamilyGRPC} },
 		"serves":        func(u *gatehouse.Upstream) { u.Serves = nil },
 		"serves.weight": func(u *gatehouse.Upstream) { u.Serves[0].Weight = -1 },
 		"caCert":        func(u *gatehouse.Upstream) { u.CACert = "not PEM" },

@@ -2,7 +2,9 @@ package rpc
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -61,14 +63,15 @@ const (
 // the gateway serves, and the writer of its answer.
 type call struct {
 	*edge
-	m       *method
-	ss      grpc.ServerStream
-	in      proto.Message
-	text    io.Reader // what Read gives; nil until the message was read
-	took    bool      // the message was read, if only to find a mistake
-	upload  *upload   // of a client that streams
-	mistake error     // of the message: the client's
-	blamed  bool      // the gateway was told of it instead of a body
+	m        *method
+	ss       grpc.ServerStream
+	in       proto.Message
+	text     io.Reader // what Read gives; nil until the message was read
+	took     bool      // the message was read, if only to find a mistake
+	upload   *upload   // of a client that streams
+	mistake  error     // of the message: the client's
+	original *original // beside the body; nil when there is none
+	blamed   bool      // the gateway was told of it instead of a body
 
 	header http.Header
 	status int
@@ -187,7 +190,9 @@ func (c *call) Read(p []byte) (int, error) {
 	n, err := c.text.Read(p)
 	if err == io.EOF {
 		c.text = http.NoBody // a prompt is not kept for as long as its answer lasts
-		c.edge.tap.release()
+		if c.original == nil {
+			c.edge.tap.release()
+		}
 	}
 	return n, err
 }
@@ -208,6 +213,9 @@ func (c *call) translate() error {
 	}
 	text, err := c.m.body(c.in)
 	c.text = bytes.NewReader(text)
+	if c.original != nil && errors.As(err, new(unsayable)) {
+		c.original.unsaid, err = cmp.Or(c.original.unsaid, err), nil
+	}
 	return err
 }
 
@@ -225,5 +233,5 @@ func (c *call) take(most int) error {
 	if err := proto.Unmarshal(raw, c.in); err != nil {
 		return status.Errorf(codes.InvalidArgument, "The message is none of %s.", c.m.name)
 	}
-	return known(c.in)
+	return c.keep(raw, known(c.in))
 }

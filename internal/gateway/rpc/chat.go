@@ -2,7 +2,9 @@ package rpc
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"errors"
 	"net/http"
 
 	"google.golang.org/protobuf/proto"
@@ -107,7 +109,8 @@ var (
 	}
 )
 
-// chatBody is a completion's request as JSON.
+// chatBody is a completion's request as JSON. With an unsayable error it is
+// what can be said.
 func chatBody(in *xai.GetCompletionsRequest, stream bool) ([]byte, error) {
 	var bad problems
 	out := chatRequest{
@@ -126,11 +129,13 @@ func chatBody(in *xai.GetCompletionsRequest, stream bool) ([]byte, error) {
 		out.Stream, out.StreamOptions = true, &streamOptions{IncludeUsage: true}
 	}
 	finite(in, &bad)
-	if err := bad.err(); err != nil {
+	err := bad.err()
+	if err != nil && !errors.As(err, new(unsayable)) {
 		return nil, err
 	}
 	in.Messages = nil // as long as the answer lasts, it is there as the body alone
-	return encode(out)
+	text, mistake := encode(out)
+	return text, cmp.Or(mistake, err)
 }
 
 // finite refuses the numbers that JSON cannot say.
@@ -147,9 +152,12 @@ func finite(in *xai.GetCompletionsRequest, bad *problems) {
 func tools(list []*xai.Tool, bad *problems) (out []tool) {
 	for i, t := range list {
 		f := t.GetFunction()
-		if f == nil {
+		switch {
+		case t.GetTool() == nil:
 			bad.addf(at("tools", i), "must be a function")
 			continue
+		case f == nil:
+			continue // known has named it
 		}
 		out = append(out, tool{"function", function{
 			f.Name, f.Description, object(f.Parameters, at("tools", i)+".function.parameters", bad), f.Strict,

@@ -69,6 +69,7 @@ type usage struct {
 		Reasoning int32 `json:"reasoning_tokens"`
 	} `json:"completion_tokens_details"`
 	Sources int32  `json:"num_sources_used"`
+	Tools   int32  `json:"num_server_side_tools_used"`
 	Cost    *int64 `json:"cost_in_usd_ticks"`
 }
 

@@ -11,12 +11,20 @@
 // again. A client that leaves does so on the request's context. One that streams
 // is read message by message, as the gateway reads the form that they become.
 //
+// # As it came
+//
+// A chat keeps its message beside that body. Where the gateway chooses an upstream
+// that speaks gRPC itself, the message is sent in the body's stead (native.go), and
+// the answer is written as one to the body, with each message inside its frame: so
+// there is one tap and one settlement.
+//
 // # Nothing is dropped
 //
-// What a message may carry is listed, field by field (honoured in known.go).
-// Whatever else is set, unknown fields and values too, is refused by name with
-// INVALID_ARGUMENT. What the gateway does not offer is listed in services.go and
-// answers UNIMPLEMENTED. docs/reference/grpc.md has both lists.
+// What a message may carry is listed, field by field (in known.go: honoured, and
+// carried where the upstream speaks gRPC). Whatever else is set, unknown fields
+// and values too, is refused by name with INVALID_ARGUMENT. What the gateway does
+// not offer is listed in services.go and answers UNIMPLEMENTED.
+// docs/reference/grpc.md has both lists.
 //
 // # Adding a service
 //

@@ -47,6 +47,22 @@ var honoured = map[protoreflect.Name]string{
 	"SemanticRetrieval":          "", "KeywordRetrieval": "",
 }
 
+// carried is what an upstream takes beyond that when it speaks gRPC itself, with
+// all that stands below: it refers to nothing that the provider keeps for the
+// account, which teams share, and what it costs is in the usage that it answers.
+var carried = map[protoreflect.Name]string{
+	"GetCompletionsRequest": "search_parameters use_encrypted_content max_turns include agent_count guidelines",
+	"Message":               "encrypted_content",
+	"Tool":                  "web_search x_search code_execution mcp",
+}
+
+// unsayable is the error of a message in which nothing is wrong, but that no
+// body of the route says. It goes as it came, or not at all.
+type unsayable struct{ error }
+
+// Unwrap is for errors.As.
+func (u unsayable) Unwrap() error { return u.error }
+
 // maxProblems is how many problems of one message are told: they end in a
 // trailer.
 const maxProblems = 16
@@ -92,8 +108,9 @@ func count(d protoreflect.MessageDescriptor, raw []byte, left *int) bool {
 
 // problems collects what is wrong with a message.
 type problems struct {
-	list gatehouse.Violations
-	more int
+	list   gatehouse.Violations
+	unsaid gatehouse.Violations // what is carried
+	more   int
 }
 
 func (p *problems) addf(field, format string, args ...any) {
@@ -104,7 +121,18 @@ func (p *problems) addf(field, format string, args ...any) {
 	p.list.Addf(field, format, args...)
 }
 
+// carryf is addf for what is carried.
+func (p *problems) carryf(field, format string, args ...any) {
+	if len(p.unsaid) < maxProblems {
+		p.unsaid.Addf(field, format, args...)
+	}
+}
+
 func (p *problems) err() error {
+	if len(p.list) == 0 && len(p.unsaid) > 0 {
+		return unsayable{p.unsaid.Err()}
+	}
+	p.list = append(p.list, p.unsaid...)
 	if p.more > 0 {
 		p.list.Addf("…", "and %d more", p.more)
 		p.more = 0
@@ -115,11 +143,12 @@ func (p *problems) err() error {
 // known refuses whatever is set in a message and not honoured.
 func known(m proto.Message) error {
 	var bad problems
-	walk(m.ProtoReflect(), "", &bad)
+	walk(m.ProtoReflect(), "", false, &bad)
 	return bad.err()
 }
 
-func walk(m protoreflect.Message, path string, bad *problems) {
+// walk looks at the fields of m; within says that m is part of what is carried.
+func walk(m protoreflect.Message, path string, within bool, bad *problems) {
 	for rest := m.GetUnknown(); len(rest) > 0; {
 		number, _, n := protowire.ConsumeField(rest)
 		if n < 0 {
@@ -128,30 +157,39 @@ func walk(m protoreflect.Message, path string, bad *problems) {
 		bad.addf(join(path, fmt.Sprint(number)), "unknown field number %d", number)
 		rest = rest[n:]
 	}
-	heeded := strings.Fields(honoured[m.Descriptor().Name()])
+	heeded, also := strings.Fields(honoured[m.Descriptor().Name()]), strings.Fields(carried[m.Descriptor().Name()])
 	for i := range m.Descriptor().Fields().Len() {
 		f := m.Descriptor().Fields().Get(i)
 		if !m.Has(f) {
 			continue
 		}
-		at, v := join(path, string(f.Name())), m.Get(f)
+		at, v, within := join(path, string(f.Name())), m.Get(f), within
 		switch {
-		case !slices.Contains(heeded, string(f.Name())):
-			bad.addf(at, "is not offered by this gateway; leave it out")
-		case f.IsList():
-			for i := range v.List().Len() {
-				walkValue(f, v.List().Get(i), fmt.Sprintf("%s[%d]", at, i), bad)
-			}
+		case within, slices.Contains(heeded, string(f.Name())):
+		case slices.Contains(also, string(f.Name())):
+			bad.carryf(at, notOffered)
+			within = true
 		default:
-			walkValue(f, v, at, bad)
+			bad.addf(at, notOffered)
+			continue
+		}
+		if !f.IsList() {
+			walkValue(f, v, at, within, bad)
+			continue
+		}
+		for i := range v.List().Len() {
+			walkValue(f, v.List().Get(i), fmt.Sprintf("%s[%d]", at, i), within, bad)
 		}
 	}
 }
 
-func walkValue(f protoreflect.FieldDescriptor, v protoreflect.Value, path string, bad *problems) {
+const notOffered = "is not offered by this gateway; leave it out"
+
+func walkValue(f protoreflect.FieldDescriptor, v protoreflect.Value, path string, within bool, bad *problems) {
 	switch {
+	case f.IsMap(): // of texts
 	case f.Message() != nil:
-		walk(v.Message(), path, bad)
+		walk(v.Message(), path, within, bad)
 	case f.Enum() != nil && f.Enum().Values().ByNumber(v.Enum()) == nil:
 		bad.addf(path, "unknown value %d", v.Enum())
 	}

@@ -107,9 +107,9 @@ func toolCalls(list []*xai.ToolCall, field string, bad *problems) (out []toolCal
 		field := field + "." + at("tool_calls", i)
 		switch {
 		case c.Type > xai.ToolCallType_TOOL_CALL_TYPE_CLIENT_SIDE_TOOL:
-			bad.addf(field+".type", "only functions that the client runs can be sent back")
+			bad.carryf(field+".type", "only functions that the client runs can be sent back")
 		case c.Status > xai.ToolCallStatus_TOOL_CALL_STATUS_COMPLETED:
-			bad.addf(field+".status", "say in the tool's message how the call went")
+			bad.carryf(field+".status", "say in the tool's message how the call went")
 		case c.GetFunction() == nil:
 			bad.addf(field+".function", "is required")
 		}

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"gatehouse/gen/xai"
 	"gatehouse/internal/llm"
 )
 
@@ -26,6 +27,10 @@ func (c *call) Refuse(f llm.Fault, message string, after time.Duration) {
 // in a call go out with its first message.
 func (c *call) WriteHeader(status int) {
 	c.status = status
+	if c.original != nil {
+		c.original.raw = nil // nobody is asked again
+		c.edge.tap.release()
+	}
 	md := metadata.MD{}
 	for name, values := range c.header {
 		if name == "X-Request-Id" || name == "Retry-After" || strings.HasPrefix(name, "X-Ratelimit-") {
@@ -44,12 +49,20 @@ func (c *call) Write(p []byte) (int, error) {
 		c.failed = c.frames.split(p, c.pass)
 	case c.pieces():
 		c.cut(p)
-	case len(c.body)+len(p) > maxMessage:
+	case len(c.body)+len(p) > c.mostWhole():
 		c.failed = status.Errorf(codes.ResourceExhausted, "The answer is larger than %d bytes.", maxMessage)
 	default:
 		c.body = append(c.body, p...)
 	}
 	return len(p), c.gone
+}
+
+// mostWhole bounds a whole answer. A message as it came is there as base64.
+func (c *call) mostWhole() int {
+	if c.original != nil {
+		return 2 * maxMessage
+	}
+	return maxMessage
 }
 
 // streams says whether what is written are the frames of a stream.
@@ -93,7 +106,10 @@ func (c *call) complete() bool {
 
 // pass sends what the data of one frame says.
 func (c *call) pass(data []byte) error {
-	out, err := c.next(data)
+	out, err := c.asItCame(data, new(xai.GetChatCompletionChunk))
+	if err == nil && out == nil {
+		out, err = c.next(data)
+	}
 	if err != nil || out == nil {
 		return err
 	}
@@ -127,6 +143,8 @@ func (c *call) end(aborted bool) error {
 	switch {
 	case c.blamed, c.outweighs():
 		return statusOf(c.mistake)
+	case c.isRefused && c.fault == llm.Invalid && c.original != nil && c.original.unsaid != nil:
+		return statusOf(c.original.unsaid) // no upstream takes it as it came
 	case c.isRefused:
 		return refusalStatus(c.fault, c.message, c.after)
 	case c.failed != nil:
@@ -145,7 +163,10 @@ func (c *call) end(aborted bool) error {
 	case c.next != nil:
 		return refusalStatus(llm.UpstreamFailed, "The upstream provider answered with something that is not a stream.", 0)
 	}
-	out, err := c.m.whole(c.in, c.body)
+	out, err := c.asItCame(c.body, new(xai.GetChatCompletionResponse))
+	if err == nil && out == nil {
+		out, err = c.m.whole(c.in, c.body)
+	}
 	if err != nil {
 		return refusalStatus(llm.UpstreamFailed, "The upstream provider answered with something that is not an answer.", 0)
 	}
