@@ -73,8 +73,12 @@ func TestARevocationReachesEveryGateway(t *testing.T) {
 	slices.Sort(delays)
 	p99, most := delays[min(len(delays)-1, len(delays)*99/100)], delays[len(delays)-1]
 	t.Logf("%d revocations at %d gateways beside %d requests (%v other than 200): p50 %v, p99 %v, max %v", len(delays), len(h.Members), sent, other, delays[len(delays)/2], p99, most)
-	if len(delays) >= 100 && p99 > 250*time.Millisecond || most > time.Second {
-		t.Error("p99 is over 250 ms, or the slowest over 1 s")
+	bound, slowest := 250*time.Millisecond, time.Second
+	if len(delays) < 100 {
+		bound, slowest = 10*time.Second, 10*time.Second // speed is measured by make verify-fleet; here, that it happens
+	}
+	if p99 > bound || most > slowest {
+		t.Errorf("p99 is over %v, or the slowest over %v", bound, slowest)
 	}
 	if len(other) > 0 {
 		t.Errorf("the load saw answers other than 200: %v", other)

@@ -144,19 +144,23 @@ func TestLastUseWaitsForControlOnce(t *testing.T) {
 	})
 }
 
-// While a process stops its other listeners close: a balancer must hear it.
-func TestReadinessEndsWhenTheStopBegins(t *testing.T) {
+// A balancer hears when every listener accepts, and when they are about to close.
+func TestReadinessIsThatOfEveryListener(t *testing.T) {
 	p := &program{house: &house{cfg: Config{Role: RoleGateway}, stopping: make(chan struct{})}}
-	for _, want := range []int{http.StatusOK, http.StatusServiceUnavailable} {
+	says := func(want int) {
+		t.Helper()
 		w := httptest.NewRecorder()
 		p.readiness(nil)(w, httptest.NewRequest("GET", "/readyz?verbose", nil))
 		if w.Code != want {
 			t.Errorf("%d, want %d: %s", w.Code, want, w.Body)
 		}
-		if want == http.StatusOK {
-			close(p.stopping)
-		}
 	}
+	p.opening.Store(true)
+	says(http.StatusServiceUnavailable)
+	p.opening.Store(false)
+	says(http.StatusOK)
+	close(p.stopping)
+	says(http.StatusServiceUnavailable)
 }
 
 // A directory is marked before its process answers anybody, and no second

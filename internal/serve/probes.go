@@ -49,6 +49,9 @@ func (p *program) conditions(ctx context.Context, gw *gateway.Gateway) (out []co
 		return []condition{{Part: "process", Problem: "it stops"}}
 	default:
 	}
+	if p.opening.Load() {
+		return []condition{{Part: "process", Problem: "it starts"}}
+	}
 	if p.store != nil {
 		ctx, cancel := context.WithTimeout(ctx, readyTime)
 		defer cancel()

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -110,6 +111,7 @@ type program struct {
 	own     http.Handler     // this process's gateway, for the library's calls; nil in role control
 	ownKey  [32]byte         // what it signs assertions by, in role all
 	failed  chan error
+	opening atomic.Bool // not every listener accepts yet
 	// observer tells collectors; nil when there are none.
 	observer *observe.Telemetry
 	stops    []stopper
@@ -169,6 +171,7 @@ func (p *program) stop() error {
 // gateway that reads it, then whatever accepts connections.
 func (p *program) start(ctx context.Context) error {
 	p.failed = make(chan error, 3)
+	p.opening.Store(true)
 	registry := prometheus.NewRegistry()
 	if err := p.startTelemetry(ctx, registry); err != nil {
 		return err
@@ -212,6 +215,7 @@ func (p *program) start(ctx context.Context) error {
 		})
 	}
 	p.later("waits", func(context.Context) error { close(p.stopping); return nil }) // stopped first: those who wait hold listeners open
+	p.opening.Store(false)
 	return nil
 }
 

@@ -141,6 +141,7 @@ func (w *Town) tearDown() {
 	if w.Objects != nil {
 		w.Objects.Kill()
 	}
+	w.leaks()
 }
 
 // ageAuthority makes the memory of the authority two minutes old, as that of a
