@@ -74,8 +74,9 @@ func (h *house) revoke(k key, round int) time.Duration {
 }
 
 // requests asks the usage API how many requests of the last day had a prompt: a
-// billing item is one unit of one request, so one unit is counted.
-func (h *house) requests() float64 {
+// billing item is one unit of one request, so one unit is counted. There is no
+// answer while a busy machine takes longer than the client waits.
+func (h *house) requests() (n float64, ok bool) {
 	h.t.Helper()
 	now := time.Now().UTC()
 	status, answer := h.manage("POST", "/v1/billing/teams/"+h.team+"/usage", fmt.Sprintf(
@@ -86,11 +87,14 @@ func (h *house) requests() float64 {
 			DataPoints []struct{ Values []float64 }
 		}
 	}
+	if status == 0 {
+		return 0, false
+	}
 	if err := json.Unmarshal(answer, &out); err != nil || status != http.StatusOK {
 		h.t.Fatalf("usage: %d %s", status, answer)
 	}
 	if len(out.TimeSeries) == 0 {
-		return 0
+		return 0, true
 	}
-	return out.TimeSeries[0].DataPoints[0].Values[0]
+	return out.TimeSeries[0].DataPoints[0].Values[0], true
 }
