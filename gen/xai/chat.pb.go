@@ -787,7 +787,7 @@ type GetCompletionsRequest struct {
 	ServiceTier         ServiceTier            `protobuf:"varint,31,opt,name=service_tier,json=serviceTier,proto3,enum=xai_api.ServiceTier" json:"service_tier,omitempty"`
 	// Who asks, for the provider's own checks; the name and number of the current SDK.
 	SafetyIdentifier *string `protobuf:"bytes,34,opt,name=safety_identifier,json=safetyIdentifier,proto3,oneof" json:"safety_identifier,omitempty"`
-	// Moderation by category; refused by name.
+	// Moderation by category; only for upstreams that speak gRPC.
 	Guidelines    []*Guideline `protobuf:"bytes,39,rep,name=guidelines,proto3" json:"guidelines,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2483,7 +2483,7 @@ func (*ToolChoice_Mode) isToolChoice_ToolChoice() {}
 
 func (*ToolChoice_FunctionName) isToolChoice_ToolChoice() {}
 
-// Tool is what a model may call. Only functions, which the client runs, are translated.
+// Tool is what a model may call. Only functions, which the client runs, are translated; some of the others go to upstreams that speak gRPC.
 type Tool struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Tool:
@@ -4215,7 +4215,7 @@ func (x *DeleteStoredCompletionResponse) GetResponseId() string {
 	return ""
 }
 
-// DebugOutput is never filled here.
+// DebugOutput is filled by an upstream that speaks gRPC alone.
 type DebugOutput struct {
 	state                protoimpl.MessageState `protogen:"open.v1"`
 	Attempts             int32                  `protobuf:"varint,1,opt,name=attempts,proto3" json:"attempts,omitempty"`

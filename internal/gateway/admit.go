@@ -219,7 +219,9 @@ func (c *call) judgeModel(a *admitted) *refusal {
 			}
 		}
 	}
-	c.settleForm(a.legs)
+	if no := c.settleForm(a.legs); no != nil {
+		return no
+	}
 	if pinned != nil {
 		return a.pin(pinned)
 	}

@@ -45,8 +45,9 @@ type call struct {
 	admitted admitted
 	posted   int64
 
-	native    native // nil: the body is the request
-	bodyFails error
+	native     native // nil: the body is the request
+	nativeSize int64
+	bodyFails  error
 
 	exchange  exchange
 	upstream  string

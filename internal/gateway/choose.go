@@ -93,7 +93,8 @@ type cooling struct {
 // cold is an upstream, or one model there: limits of providers are by model.
 type cold struct {
 	upstream gatehouse.ID
-	as       string // empty: all
+	as       string // empty: all, in every form
+	native   bool   // as gRPC
 }
 
 const (
@@ -117,7 +118,7 @@ func (k *cooling) note(what cold, now time.Time, d time.Duration) {
 }
 
 func (k *cooling) is(l leg, now time.Time) bool {
-	for _, what := range []cold{{l.up.ID, l.as}, {l.up.ID, ""}} {
+	for _, what := range []cold{{l.up.ID, l.as, l.native}, {upstream: l.up.ID}} {
 		until, ok := k.until[what]
 		if ok && now.Before(until) {
 			return true

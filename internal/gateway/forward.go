@@ -91,17 +91,9 @@ func (c *call) attempt(x *exchange, l leg) (no *refusal, again bool) {
 		return refuse(llm.UpstreamFailed, "The upstream provider is not configured in a way that can be used.").because(err), true
 	}
 	h := c.g.pools.headers.Get().(http.Header)
-	o := order{method: c.r.Method, suffix: c.route.Suffix, query: c.r.URL.RawQuery, header: h, body: c.body}
+	o := order{method: c.r.Method, suffix: c.route.Suffix, query: c.r.URL.RawQuery, header: h}
 	c.headerFor(h, link)
-	if c.route.Op == llm.Create || c.route.Op == llm.CountTokens {
-		o.body = c.scan.Rewrite(c.body, l.as, l.up.AskUsage)
-	}
-	var gone *lost
-	if l.native {
-		gone = x.sendNative(link, &o, c.native, l.as)
-	} else {
-		gone = x.send(link, &o)
-	}
+	gone := c.sendOn(x, link, &o, l)
 	clear(h)
 	c.g.pools.headers.Put(h)
 	if gone != nil {
@@ -112,6 +104,18 @@ func (c *call) attempt(x *exchange, l leg) (no *refusal, again bool) {
 	c.reached = true
 	c.g.metrics.attempt(l.up.Name, class(x.status))
 	return c.judgeAnswer(x, l)
+}
+
+// sendOn sends the request in the form of a leg.
+func (c *call) sendOn(x *exchange, link *link, o *order, l leg) *lost {
+	if l.native {
+		return x.sendNative(link, o, c.native, l.as)
+	}
+	o.body = c.body
+	if c.route.Op == llm.Create || c.route.Op == llm.CountTokens {
+		o.body = c.scan.Rewrite(c.body, l.as, l.up.AskUsage)
+	}
+	return x.send(link, o)
 }
 
 // headerFor makes the header of the request to an upstream: the client's by an
@@ -171,7 +175,7 @@ func (c *call) judgeAnswer(x *exchange, l leg) (no *refusal, again bool) {
 		c.outcome = gatehouse.Completed
 		return c.relay(x), false
 	}
-	c.g.cooling.note(cold{l.up.ID, l.as}, time.Now(), after)
+	c.g.cooling.note(cold{l.up.ID, l.as, l.native}, time.Now(), after)
 	no.because(errors.New("upstream " + l.up.Name + ": status " + strconv.Itoa(x.status)))
 	discard(x)
 	return no, true

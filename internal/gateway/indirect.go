@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,11 @@ import (
 
 	"gatehouse/internal/reach"
 )
+
+// pingAfter is how long a connection of HTTP/2 may be silent, and then how long it
+// may not answer: all requests share one, and one that died silently would take
+// each with it until its header timeout.
+const pingAfter = 15 * time.Second
 
 // newTransport makes the way through http.Transport, for what a connection made
 // by hand does not do: HTTP/2 and proxies.
@@ -22,6 +28,7 @@ func (l *link) newTransport(http2 bool) (*http.Transport, error) {
 		DialContext:        l.dialer.DialContext,
 		DisableCompression: true, MaxIdleConnsPerHost: maxIdle, IdleConnTimeout: idleFor,
 		MaxResponseHeaderBytes: maxHead, TLSHandshakeTimeout: dialTimeout, Protocols: new(http.Protocols),
+		HTTP2: &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingAfter},
 	}
 	t.Protocols.SetHTTP1(!http2)
 	if http2 {
@@ -69,6 +76,10 @@ func (x *exchange) sendThrough(url string, o *order, roundTrip func(*http.Reques
 	x.timer = timer
 	x.mu.Unlock()
 	x.setDeadline(time.Now().Add(x.link.header))
+	var reached atomic.Bool // a connection stands: TLS and the choice of HTTP/2 are behind it
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { reached.Store(true) }, WroteHeaders: func() { reached.Store(true) },
+	})
 	req, err := http.NewRequestWithContext(ctx, o.method, url, http.NoBody)
 	if err != nil {
 		x.releaseIndirect()
@@ -83,7 +94,7 @@ func (x *exchange) sendThrough(url string, o *order, roundTrip func(*http.Reques
 	req.Header.Set("Accept-Encoding", "identity")
 	resp, err := roundTrip(req)
 	if err != nil {
-		gone := lose(!dialFailed(err), err)
+		gone := lose(reached.Load(), err)
 		gone.timeout = gone.timeout || x.expired.Load()
 		x.releaseIndirect()
 		return gone
@@ -159,11 +170,6 @@ func (r *lentReader) Read(p []byte) (int, error) {
 }
 
 var errTakenBack = errors.New("the request has ended, and its body with it")
-
-func dialFailed(err error) bool {
-	var op *net.OpError
-	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect") || errors.Is(err, reach.ErrForbidden)
-}
 
 // errIdle is the timeout of the indirect way.
 var errIdle error = idleError{}

@@ -13,9 +13,9 @@ import (
 // judged, limited, paid and counted is the body and the answer that it makes of
 // the upstream's: one way in, and two ways out.
 type native interface {
-	// Native is asked when the body was read: whether there is such a form, and why
-	// the body cannot stand for it, nil when it can.
-	Native() (has bool, bodyFails error)
+	// Native is asked when the body was read: how large this form is, 0 when there is
+	// none, and why the body cannot stand for it, nil when it can.
+	Native() (size int64, bodyFails error)
 	// SendNative is t.RoundTrip for the form, the model named as the upstream does.
 	// Of r it takes context, address and header; the answer is one to the body.
 	SendNative(t http.RoundTripper, r *http.Request, model string) (*http.Response, error)
@@ -26,8 +26,8 @@ type native interface {
 // nativeForm finds the form of a request whose body was read.
 func (c *call) nativeForm() {
 	if n, ok := c.w.(native); ok {
-		if has, fails := n.Native(); has {
-			c.native, c.bodyFails = n, fails
+		if size, fails := n.Native(); size > 0 {
+			c.native, c.nativeSize, c.bodyFails = n, size, fails
 		}
 	}
 }
@@ -47,17 +47,17 @@ func (c *call) ways(cat *feed.Catalogue, model string) (asItCame, asBody []feed.
 	})
 }
 
-// settleForm lets go of the form that no leg needs.
-func (c *call) settleForm(legs []leg) {
-	if c.native == nil {
-		return
+// settleForm lets go of a form that no leg needs, and takes room for one that some
+// leg does: it is there decoded, and again as it is sent.
+func (c *call) settleForm(legs []leg) *refusal {
+	switch {
+	case c.native == nil:
+	case !slices.ContainsFunc(legs, func(l leg) bool { return l.native }):
+		c.native.BodyAlone()
+	case !c.charge(2 * c.nativeSize):
+		return c.full()
 	}
-	for _, l := range legs {
-		if l.native {
-			return
-		}
-	}
-	c.native.BodyAlone()
+	return nil
 }
 
 // sendNative sends the form in which the request came.
@@ -67,13 +67,14 @@ func (x *exchange) sendNative(l *link, o *order, n native, model string) *lost {
 		return lose(false, err)
 	}
 	x.link = l
-	origin := *o
-	origin.body = nil
-	return x.sendThrough(l.scheme+"://"+l.host+"/", &origin, func(r *http.Request) (*http.Response, error) { return n.SendNative(t, r, model) })
+	return x.sendThrough(l.scheme+"://"+l.host+"/", o, func(r *http.Request) (*http.Response, error) { return n.SendNative(t, r, model) })
 }
 
 // overHTTP2 is the transport of gRPC, made by need.
 func (l *link) overHTTP2() (*http.Transport, error) {
+	if l.transport != nil && l.up.HTTP == "2" {
+		return l.transport, nil
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.http2 == nil {

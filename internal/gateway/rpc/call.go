@@ -190,9 +190,7 @@ func (c *call) Read(p []byte) (int, error) {
 	n, err := c.text.Read(p)
 	if err == io.EOF {
 		c.text = http.NoBody // a prompt is not kept for as long as its answer lasts
-		if c.original == nil {
-			c.edge.tap.release()
-		}
+		c.edge.tap.release()
 	}
 	return n, err
 }
@@ -213,7 +211,9 @@ func (c *call) translate() error {
 	}
 	text, err := c.m.body(c.in)
 	c.text = bytes.NewReader(text)
-	if c.original != nil && errors.As(err, new(unsayable)) {
+	if c.original == nil {
+		c.forget() // as long as the answer lasts, it is there as the body alone
+	} else if errors.As(err, new(unsayable)) {
 		c.original.unsaid, err = cmp.Or(c.original.unsaid, err), nil
 	}
 	return err
@@ -233,5 +233,5 @@ func (c *call) take(most int) error {
 	if err := proto.Unmarshal(raw, c.in); err != nil {
 		return status.Errorf(codes.InvalidArgument, "The message is none of %s.", c.m.name)
 	}
-	return c.keep(raw, known(c.in))
+	return c.keep(len(raw), known(c.in))
 }

@@ -128,12 +128,16 @@ func chatBody(in *xai.GetCompletionsRequest, stream bool) ([]byte, error) {
 	if stream {
 		out.Stream, out.StreamOptions = true, &streamOptions{IncludeUsage: true}
 	}
+	for i, o := range in.Include {
+		if o == xai.IncludeOption_INCLUDE_OPTION_CODE_EXECUTION_FILES_OUTPUT {
+			bad.addf(at("include", i), "would make files in the provider's account; leave it out")
+		}
+	}
 	finite(in, &bad)
 	err := bad.err()
 	if err != nil && !errors.As(err, new(unsayable)) {
 		return nil, err
 	}
-	in.Messages = nil // as long as the answer lasts, it is there as the body alone
 	text, mistake := encode(out)
 	return text, cmp.Or(mistake, err)
 }

@@ -15,8 +15,9 @@
 //
 // A chat keeps its message beside that body. Where the gateway chooses an upstream
 // that speaks gRPC itself, the message is sent in the body's stead (native.go), and
-// the answer is written as one to the body, with each message inside its frame: so
-// there is one tap and one settlement.
+// the answer is written as one to the body, a frame for each message, which waits
+// here until the gateway passes its frame on: so there is one tap and one
+// settlement.
 //
 // # Nothing is dropped
 //

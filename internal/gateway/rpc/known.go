@@ -54,6 +54,7 @@ var carried = map[protoreflect.Name]string{
 	"GetCompletionsRequest": "search_parameters use_encrypted_content max_turns include agent_count guidelines",
 	"Message":               "encrypted_content",
 	"Tool":                  "web_search x_search code_execution mcp",
+	"ToolCall":              "error_message",
 }
 
 // unsayable is the error of a message in which nothing is wrong, but that no
@@ -123,7 +124,7 @@ func (p *problems) addf(field, format string, args ...any) {
 
 // carryf is addf for what is carried.
 func (p *problems) carryf(field, format string, args ...any) {
-	if len(p.unsaid) < maxProblems {
+	if len(p.unsaid)+len(p.list) < maxProblems {
 		p.unsaid.Addf(field, format, args...)
 	}
 }

@@ -18,20 +18,22 @@ import (
 )
 
 // original is a completion's message as it came, for an upstream that speaks gRPC
-// itself. It is kept until the answer begins, since it may be sent again.
+// itself: the call's in, which stays whole for it until the answer begins, since
+// it may be sent again.
 type original struct {
-	raw    []byte
-	unsaid error // why the body cannot stand for it
-	sent   bool  // the answer to come holds messages as they came
+	size   int64
+	unsaid error           // why the body cannot stand for it
+	said   []proto.Message // by the upstream, whose frames the gateway has not passed on yet
+	spoke  bool            // an upstream answered to the message
 }
 
-// keep makes a form of a message that was read.
-func (c *call) keep(raw []byte, mistake error) error {
+// keep says that a message that was read may go as it came.
+func (c *call) keep(size int, mistake error) error {
 	in, ok := c.in.(*xai.GetCompletionsRequest)
 	if !ok || mistake != nil && !errors.As(mistake, new(unsayable)) || namesFiles(in) {
 		return mistake
 	}
-	c.original = &original{raw: raw, unsaid: mistake}
+	c.original = &original{size: int64(size), unsaid: mistake}
 	return nil
 }
 
@@ -48,76 +50,103 @@ func namesFiles(in *xai.GetCompletionsRequest) bool {
 	return false
 }
 
-// Native is asked by the gateway, once it has read the body: whether there is a
-// form beside it, and why the body cannot stand for that.
-func (c *call) Native() (has bool, bodyFails error) {
-	if c.original == nil {
-		return false, nil
+// forget lets go of what only SendNative needs.
+func (c *call) forget() {
+	if in, ok := c.in.(*xai.GetCompletionsRequest); ok {
+		in.Messages = nil
 	}
-	return true, c.original.unsaid
+}
+
+// Native is asked by the gateway, once it has read the body: how large the message
+// is, 0 when the body is all there is, and why the body cannot stand for it.
+func (c *call) Native() (size int64, bodyFails error) {
+	if c.original == nil {
+		return 0, nil
+	}
+	return c.original.size, c.original.unsaid
 }
 
 // BodyAlone says that SendNative will not be called.
 func (c *call) BodyAlone() {
 	c.original = nil
-	c.edge.tap.release()
+	c.forget()
 }
 
-// SendNative sends the form to an upstream, and makes of its answer one to the
-// body: what the gateway counts, with the messages as they came inside.
+// SendNative sends the message to an upstream, and makes of its answer one to the
+// body, which the gateway counts. The messages wait here for their frames.
 func (c *call) SendNative(t http.RoundTripper, r *http.Request, model string) (*http.Response, error) {
-	in := new(xai.GetCompletionsRequest)
-	if err := proto.Unmarshal(c.original.raw, in); err != nil {
-		return nil, err
-	}
+	in := c.in.(*xai.GetCompletionsRequest)
 	in.Model = model
-	c.original.sent = true
+	s := &sender{t: t, header: r.Header}
 	origin := strings.TrimSuffix(r.URL.String(), "/")
+	var resp *http.Response
+	var err error
 	if c.m.frame != nil {
-		return streamOf(r.Context(), methodOf[xai.GetChatCompletionChunk](t, r.Header, origin+xai.Chat_GetCompletionChunk_FullMethodName), in)
+		resp, err = c.stream(r.Context(), methodOf[xai.GetChatCompletionChunk](s, origin+xai.Chat_GetCompletionChunk_FullMethodName), in)
+	} else {
+		resp, err = c.unary(r.Context(), methodOf[xai.GetChatCompletionResponse](s, origin+xai.Chat_GetCompletion_FullMethodName), in)
 	}
-	got, err := methodOf[xai.GetChatCompletionResponse](t, r.Header, origin+xai.Chat_GetCompletion_FullMethodName).CallUnary(r.Context(), connect.NewRequest(in))
-	if err != nil {
-		return refusedBy(err)
+	if err != nil && s.refused != nil {
+		return s.refused, nil
 	}
-	whole, err := wholeAnswer(got.Msg)
-	return reply(http.StatusOK, "application/json", bytes.NewReader(whole)), err
+	return resp, err
 }
 
 // methodOf is a client of one method.
-func methodOf[Out any](t http.RoundTripper, header http.Header, url string) *connect.Client[xai.GetCompletionsRequest, Out] {
-	return connect.NewClient[xai.GetCompletionsRequest, Out](sender{t, header}, url, connect.WithGRPC(),
+func methodOf[Out any](s *sender, url string) *connect.Client[xai.GetCompletionsRequest, Out] {
+	return connect.NewClient[xai.GetCompletionsRequest, Out](s, url, connect.WithGRPC(),
 		connect.WithReadMaxBytes(maxMessage), connect.WithAcceptCompression("gzip", nil, nil))
 }
 
-// sender adds the headers that the gateway chose, its credential among them.
+// sender adds the headers that the gateway chose, its credential among them, and
+// notes an answer of who speaks no gRPC, such as a balancer.
 type sender struct {
-	http.RoundTripper
-	header http.Header
+	t       http.RoundTripper
+	header  http.Header
+	refused *http.Response
 }
 
 // Do implements [connect.HTTPClient]. There is no client, which would follow
 // redirects.
-func (s sender) Do(r *http.Request) (*http.Response, error) {
+func (s *sender) Do(r *http.Request) (*http.Response, error) {
 	for name, values := range s.header {
 		if name != "Content-Type" && !strings.HasPrefix(name, "Accept") {
 			r.Header[name] = values
 		}
 	}
-	return s.RoundTrip(r)
+	resp, err := s.t.RoundTrip(r)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		s.refused = reply(resp.StatusCode, "application/json", strings.NewReader("{}"))
+		s.refused.Header["Retry-After"] = resp.Header["Retry-After"]
+	}
+	return resp, err
 }
 
 func reply(status int, kind string, body io.Reader) *http.Response {
 	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {kind}}, ContentLength: -1, Body: io.NopCloser(body)}
 }
 
-// streamOf is a stream of frames, once its first message has come.
-func streamOf(ctx context.Context, method *connect.Client[xai.GetCompletionsRequest, xai.GetChatCompletionChunk], in *xai.GetCompletionsRequest) (*http.Response, error) {
+func (c *call) unary(ctx context.Context, method *connect.Client[xai.GetCompletionsRequest, xai.GetChatCompletionResponse], in *xai.GetCompletionsRequest) (*http.Response, error) {
+	got, err := method.CallUnary(ctx, connect.NewRequest(in))
+	if err != nil {
+		return refusedBy(err)
+	}
+	m := got.Msg
+	out := counted{ID: m.Id, Model: m.Model, Tier: tiers[m.ServiceTier], Usage: countedUsage(m.Usage)}
+	for _, o := range m.Outputs {
+		out.Choices = append(out.Choices, countedChoice{Index: o.Index, Message: output(o.Message)})
+	}
+	whole, err := c.count(m, out)
+	return reply(http.StatusOK, "application/json", bytes.NewReader(whole)), err
+}
+
+// stream is an answer once its first message has come.
+func (c *call) stream(ctx context.Context, method *connect.Client[xai.GetCompletionsRequest, xai.GetChatCompletionChunk], in *xai.GetCompletionsRequest) (*http.Response, error) {
 	stream, err := method.CallServerStream(ctx, connect.NewRequest(in))
 	if err != nil {
 		return refusedBy(err)
 	}
-	f := &framed{stream: stream}
+	f := &framed{c: c, stream: stream}
 	if !stream.Receive() {
 		defer stream.Close()
 		if err := stream.Err(); err != nil {
@@ -125,15 +154,46 @@ func streamOf(ctx context.Context, method *connect.Client[xai.GetCompletionsRequ
 		}
 		return nil, errNoAnswer
 	}
-	f.next, f.err = chunkFrame(stream.Msg())
-	resp := reply(http.StatusOK, "text/event-stream", f)
+	f.next, f.err = c.chunk(stream.Msg())
+	resp := reply(http.StatusOK, "text/event-stream", nil)
 	resp.Body = f
 	return resp, nil
+}
+
+// chunk is the frame of a message of a stream.
+func (c *call) chunk(m *xai.GetChatCompletionChunk) ([]byte, error) {
+	out := counted{ID: m.Id, Model: m.Model, Tier: tiers[m.ServiceTier], Usage: countedUsage(m.Usage)}
+	for _, o := range m.Outputs {
+		out.Choices = append(out.Choices, countedChoice{Index: o.Index, Delta: output(o.Delta)})
+	}
+	data, err := c.count(m, out)
+	return frame(data), err
+}
+
+// count is what the gateway reads of a message, which waits for it to pass on.
+func (c *call) count(m proto.Message, as counted) ([]byte, error) {
+	c.original.spoke = true
+	if c.ss.Context().Err() == nil { // else nothing will be passed on
+		c.original.said = append(c.original.said, m)
+	}
+	return encode(as)
+}
+
+// asItCame is the message whose frame the gateway passes on; nil where the answer
+// is one to the body.
+func (c *call) asItCame() proto.Message {
+	if c.original == nil || len(c.original.said) == 0 {
+		return nil
+	}
+	m := c.original.said[0]
+	c.original.said = c.original.said[1:]
+	return m
 }
 
 // framed reads a stream's messages as frames. The status at its end is what says
 // whether it is whole.
 type framed struct {
+	c      *call
 	stream *connect.ServerStreamForClient[xai.GetChatCompletionChunk]
 	next   []byte
 	err    error
@@ -156,7 +216,7 @@ func (f *framed) receive() {
 	var said *connect.Error
 	switch {
 	case f.stream.Receive():
-		f.next, f.err = chunkFrame(f.stream.Msg())
+		f.next, f.err = f.c.chunk(f.stream.Msg())
 	case f.stream.Err() == nil:
 		f.next, f.err = []byte("data: [DONE]\n\n"), io.EOF
 	case connect.IsWireError(f.stream.Err()) && errors.As(f.stream.Err(), &said):
@@ -170,14 +230,14 @@ func (f *framed) receive() {
 // Close implements [io.Closer].
 func (f *framed) Close() error { return f.stream.Close() }
 
-// counted is an answer as the gateway reads it, in xAI's REST, and the message
-// itself.
+// counted is an answer as the gateway reads it, in xAI's REST. Usage comes before
+// text, of which a tap reads so much and no more.
 type counted struct {
 	ID      string          `json:"id"`
 	Model   string          `json:"model"`
-	Choices []countedChoice `json:"choices"`
+	Tier    string          `json:"service_tier,omitempty"`
 	Usage   *usage          `json:"usage,omitempty"`
-	Message []byte          `json:"grpc_message"`
+	Choices []countedChoice `json:"choices"`
 }
 
 type countedChoice struct {
@@ -191,40 +251,21 @@ type wrote struct {
 	Content string `json:"content"`
 }
 
-func output(content, reasoning string, calls []*xai.ToolCall) *wrote {
-	all := content + reasoning
-	for _, c := range calls {
+func output(m interface {
+	GetContent() string
+	GetReasoningContent() string
+	GetToolCalls() []*xai.ToolCall
+}) *wrote {
+	all := m.GetContent() + m.GetReasoningContent()
+	for _, c := range m.GetToolCalls() {
 		all += c.GetFunction().GetName() + c.GetFunction().GetArguments()
 	}
 	return &wrote{all}
 }
 
-func wholeAnswer(m *xai.GetChatCompletionResponse) ([]byte, error) {
-	raw, err := proto.Marshal(m)
-	if err != nil {
-		return nil, err
-	}
-	out := counted{ID: m.Id, Model: m.Model, Usage: countedUsage(m.Usage), Message: raw}
-	for _, o := range m.Outputs {
-		out.Choices = append(out.Choices, countedChoice{Index: o.Index, Message: output(o.Message.GetContent(), o.Message.GetReasoningContent(), o.Message.GetToolCalls())})
-	}
-	return json.Marshal(out)
+func frame(data []byte) []byte {
+	return append(append([]byte("data: "), bytes.TrimSuffix(data, []byte("\n"))...), "\n\n"...)
 }
-
-func chunkFrame(m *xai.GetChatCompletionChunk) ([]byte, error) {
-	raw, err := proto.Marshal(m)
-	if err != nil {
-		return nil, err
-	}
-	out := counted{ID: m.Id, Model: m.Model, Usage: countedUsage(m.Usage), Message: raw}
-	for _, o := range m.Outputs {
-		out.Choices = append(out.Choices, countedChoice{Index: o.Index, Delta: output(o.Delta.GetContent(), o.Delta.GetReasoningContent(), o.Delta.GetToolCalls())})
-	}
-	data, err := json.Marshal(out)
-	return frame(data), err
-}
-
-func frame(data []byte) []byte { return append(append([]byte("data: "), data...), "\n\n"...) }
 
 // countedUsage is usage in the words of REST.
 func countedUsage(u *xai.SamplingUsage) *usage {
@@ -240,25 +281,10 @@ func countedUsage(u *xai.SamplingUsage) *usage {
 	return out
 }
 
-// asItCame is the message inside what SendNative made; nil when it made nothing
-// of it, but another upstream answered to the body.
-func (c *call) asItCame(data []byte, into proto.Message) (proto.Message, error) {
-	if c.original == nil || !c.original.sent {
-		return nil, nil
-	}
-	var in struct {
-		Message []byte `json:"grpc_message"`
-	}
-	if json.Unmarshal(data, &in) != nil || in.Message == nil {
-		return nil, nil
-	}
-	return into, proto.Unmarshal(in.Message, into)
-}
-
 // statuses are those that REST has for what an upstream says by a code. What is
 // not here is the upstream's own failure.
 var statuses = map[connect.Code]int{
-	connect.CodeInvalidArgument: 400, connect.CodeFailedPrecondition: 400, connect.CodeOutOfRange: 400, connect.CodeUnauthenticated: 401,
+	connect.CodeInvalidArgument: 400, connect.CodeFailedPrecondition: 412, connect.CodeOutOfRange: 400, connect.CodeUnauthenticated: 401,
 	connect.CodePermissionDenied: 403, connect.CodeNotFound: 404, connect.CodeAlreadyExists: 409, connect.CodeAborted: 409,
 	connect.CodeResourceExhausted: 429, connect.CodeUnimplemented: 501, connect.CodeUnavailable: 503, connect.CodeDeadlineExceeded: 504,
 }

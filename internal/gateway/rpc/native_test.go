@@ -69,7 +69,7 @@ func (w *world) native(upstream http.Handler) *httptest.Server {
 	w.t.Cleanup(srv.Close)
 	r, err := feed.UpstreamRecord(&gatehouse.Upstream{
 		ID: gatehouse.NewID(), Name: "native", Kind: gatehouse.XAI, BaseURL: srv.URL + "/v1", Credential: "sk-provider", Families: []gatehouse.Family{gatehouse.FamilyGRPC},
-		Serves: []gatehouse.Serve{{Model: "small", As: "small-0709"}}, AllowPrivate: true, HeaderTimeout: 5 * time.Second, IdleTimeout: 5 * time.Second, Revision: first,
+		Serves: []gatehouse.Serve{{Model: "small", As: "small-0709"}, {Model: "dear"}}, AllowPrivate: true, HeaderTimeout: 5 * time.Second, IdleTimeout: 5 * time.Second, Revision: first,
 	}, "local")
 	w.must(err)
 	w.records = append(w.records, r)
@@ -80,7 +80,7 @@ func (w *world) native(upstream http.Handler) *httptest.Server {
 const searching = `{"model":"small","max_turns":2,"use_encrypted_content":true,"search_parameters":{"mode":"ON_SEARCH_MODE","sources":[{"web":{"country":"CH"}}]},
 	"tools":[{"web_search":{"allowed_domains":["example.com"]}},{"function":{"name":"weather","parameters":"{}"}}],
 	"messages":[{"role":"ROLE_USER","content":[{"text":"hi"}]},
-		{"role":"ROLE_ASSISTANT","encrypted_content":"opaque","tool_calls":[{"id":"1","type":"TOOL_CALL_TYPE_WEB_SEARCH_TOOL","function":{"name":"web_search","arguments":"{}"}}]}]}`
+		{"role":"ROLE_ASSISTANT","encrypted_content":"opaque","tool_calls":[{"id":"1","type":"TOOL_CALL_TYPE_WEB_SEARCH_TOOL","status":"TOOL_CALL_STATUS_FAILED","error_message":"none found","function":{"name":"web_search","arguments":"{}"}}]}]}`
 
 const used = `{"prompt_tokens":40,"prompt_text_tokens":40,"cached_prompt_text_tokens":30,"completion_tokens":5,"reasoning_tokens":7,"total_tokens":52,
 	"num_sources_used":3,"server_side_tools_used":["SERVER_SIDE_TOOL_WEB_SEARCH","SERVER_SIDE_TOOL_WEB_SEARCH"]}`
@@ -94,6 +94,9 @@ func (w *world) billed(u []gatehouse.UsageRecord) {
 	if r.Outcome != gatehouse.Completed || r.Endpoint != "/v1/chat/completions" || r.Model != "small" || r.Upstream != "native" || r.Estimated {
 		w.t.Errorf("%+v", r)
 	}
+	if r.ServiceTier != "priority" {
+		w.t.Errorf("tier %q: it has a price of its own", r.ServiceTier)
+	}
 	if r.Usage.Tokens() != 52 || r.Usage[gatehouse.CacheRead] != 30 || r.Usage[gatehouse.Searches] != 3 || r.Usage[gatehouse.ServerTools] != 2 {
 		w.t.Errorf("%+v", r.Usage)
 	}
@@ -101,7 +104,7 @@ func (w *world) billed(u []gatehouse.UsageRecord) {
 
 func TestAMessageGoesAsItCame(t *testing.T) {
 	w, rest := simulated(t)
-	p := &provider{whole: message(t, &xai.GetChatCompletionResponse{}, `{"id":"c1","model":"small-0709","citations":["https://example.com"],"usage":`+used+`,
+	p := &provider{whole: message(t, &xai.GetChatCompletionResponse{}, `{"id":"c1","model":"small-0709","service_tier":"SERVICE_TIER_PRIORITY","citations":["https://example.com"],"usage":`+used+`,
 		"outputs":[{"finish_reason":"REASON_STOP","message":{"role":"ROLE_ASSISTANT","content":"found","encrypted_content":"opaque"}}]}`)}
 	p.speaks(w)
 	key := w.key()
@@ -125,7 +128,7 @@ func TestAStreamPassesAsItCame(t *testing.T) {
 	w, _ := simulated(t)
 	p := &provider{chunks: []*xai.GetChatCompletionChunk{
 		message(t, &xai.GetChatCompletionChunk{}, `{"id":"c1","model":"small-0709","outputs":[{"delta":{"role":"ROLE_ASSISTANT","content":"fo"}}]}`),
-		message(t, &xai.GetChatCompletionChunk{}, `{"id":"c1","model":"small-0709","outputs":[{"delta":{"content":"und","citations":[{"id":"1"}]},"finish_reason":"REASON_STOP"}],"usage":`+used+`}`),
+		message(t, &xai.GetChatCompletionChunk{}, `{"id":"c1","model":"small-0709","outputs":[{"delta":{"content":"und","citations":[{"id":"1"}]},"finish_reason":"REASON_STOP"}],"service_tier":"SERVICE_TIER_PRIORITY","usage":`+used+`}`),
 	}}
 	p.speaks(w)
 	key := w.key()
@@ -151,10 +154,14 @@ func TestWhatIsRefusedBeforeANativeUpstream(t *testing.T) {
 		"tools[0].attachment_search":  `{"model":"small","tools":[{"attachment_search":{}}]}`,
 		"max_turns":                   `{"model":"small","max_turns":2,"messages":[{"role":"ROLE_USER","content":[{"file":{"file_id":"file-of-another"}}]}]}`,
 		"search_parameters":           `{"model":"paint","search_parameters":{}}`,
+		"include[0]":                  `{"model":"small","include":["INCLUDE_OPTION_CODE_EXECUTION_FILES_OUTPUT"]}`,
+		"tool_calls[0].type":          `{"model":"small","messages":[{"role":"ROLE_ASSISTANT","tool_calls":[{"id":"1","type":"TOOL_CALL_TYPE_COLLECTIONS_SEARCH_TOOL","function":{"name":"a"}}]}]}`,
+		"no price":                    `{"model":"dear","max_turns":2}`,
 	} {
 		t.Run(field, func(t *testing.T) {
 			w, _ := simulated(t)
 			w.add(gatehouse.KindModel, "paint", &gatehouse.Model{Name: "paint", Type: gatehouse.LanguageModel, Revision: first})
+			w.add(gatehouse.KindModel, "dear", &gatehouse.Model{Name: "dear", Type: gatehouse.LanguageModel, Revision: first})
 			p := &provider{}
 			p.speaks(w)
 			key := w.key()
@@ -278,4 +285,51 @@ func TestANativeStreamThatBreaksOff(t *testing.T) {
 	if u := w.usage(); len(u) != 1 || u[0].Outcome != gatehouse.UpstreamLost || !u[0].Estimated || u[0].Upstream != "native" {
 		t.Errorf("%+v", u)
 	}
+}
+
+// Who answers before a gRPC server may speak none: a balancer.
+func TestABodyStandsInWhereNobodySpeaksGRPC(t *testing.T) {
+	w, rest := simulated(t)
+	asked := 0
+	w.native(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { asked++; rw.WriteHeader(http.StatusServiceUnavailable) }))
+	key := w.key()
+	w.start()
+	for range 2 {
+		_, err := xai.NewChatClient(w.conn).GetCompletion(key, ask("[[sim: words=2]] hi"))
+		w.must(err)
+	}
+	if asked != 1 || len(rest.Ledger()) != 2 {
+		t.Errorf("asked %d times, and its body %d", asked, len(rest.Ledger()))
+	}
+}
+
+// An answer that was under way when it broke off may have been worked for: it is
+// not asked for again.
+func TestAMessageThatMayHaveArrivedIsSentOnce(t *testing.T) {
+	w, rest := simulated(t)
+	w.native(simulate.New(simulate.Options{Kind: gatehouse.XAI, Key: "sk-provider"}))
+	key := w.key()
+	w.start()
+	_, err := xai.NewChatClient(w.conn).GetCompletion(key, ask("[[sim: lie]] hi"))
+	if status.Code(err) != codes.Unavailable || len(rest.Ledger()) != 0 {
+		t.Error(err, len(rest.Ledger()))
+	}
+}
+
+// A tap reads so much of a frame and no more; usage is billed none the less.
+func TestUsageBesideMuchText(t *testing.T) {
+	w, _ := simulated(t)
+	long := strings.Repeat("<word>", 400_000)
+	p := &provider{chunks: []*xai.GetChatCompletionChunk{
+		message(t, &xai.GetChatCompletionChunk{}, `{"id":"c1","model":"small-0709","service_tier":"SERVICE_TIER_PRIORITY","usage":`+used+`}`),
+	}}
+	p.chunks[0].Outputs = []*xai.CompletionOutputChunk{{Delta: &xai.Delta{Content: long}}}
+	p.speaks(w)
+	key := w.key()
+	w.start()
+	stream, err := xai.NewChatClient(w.conn).GetCompletionChunk(key, message(t, &xai.GetCompletionsRequest{}, searching))
+	if got := all(t, stream, err); len(got) != 1 || got[0].Outputs[0].Delta.Content != long {
+		t.Errorf("%d messages", len(got))
+	}
+	w.billed(w.usage())
 }

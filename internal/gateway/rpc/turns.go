@@ -3,6 +3,7 @@ package rpc
 import (
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 
 	"gatehouse/gen/xai"
@@ -100,14 +101,22 @@ func (t *turn) link(open []string) []string {
 	return open
 }
 
+// atProvider are the calls of tools that are carried.
+var atProvider = []xai.ToolCallType{
+	xai.ToolCallType_TOOL_CALL_TYPE_WEB_SEARCH_TOOL, xai.ToolCallType_TOOL_CALL_TYPE_X_SEARCH_TOOL,
+	xai.ToolCallType_TOOL_CALL_TYPE_CODE_EXECUTION_TOOL, xai.ToolCallType_TOOL_CALL_TYPE_MCP_TOOL,
+}
+
 // toolCalls are what a model wished before. The client runs functions alone, and
 // says how they went in the tool's own turn.
 func toolCalls(list []*xai.ToolCall, field string, bad *problems) (out []toolCall) {
 	for i, c := range list {
 		field := field + "." + at("tool_calls", i)
 		switch {
-		case c.Type > xai.ToolCallType_TOOL_CALL_TYPE_CLIENT_SIDE_TOOL:
+		case slices.Contains(atProvider, c.Type):
 			bad.carryf(field+".type", "only functions that the client runs can be sent back")
+		case c.Type > xai.ToolCallType_TOOL_CALL_TYPE_CLIENT_SIDE_TOOL:
+			bad.addf(field+".type", "only functions that the client runs can be sent back")
 		case c.Status > xai.ToolCallStatus_TOOL_CALL_STATUS_COMPLETED:
 			bad.carryf(field+".status", "say in the tool's message how the call went")
 		case c.GetFunction() == nil:

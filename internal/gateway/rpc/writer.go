@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	"gatehouse/gen/xai"
+	"gatehouse"
 	"gatehouse/internal/llm"
 )
 
@@ -27,10 +27,7 @@ func (c *call) Refuse(f llm.Fault, message string, after time.Duration) {
 // in a call go out with its first message.
 func (c *call) WriteHeader(status int) {
 	c.status = status
-	if c.original != nil {
-		c.original.raw = nil // nobody is asked again
-		c.edge.tap.release()
-	}
+	c.forget() // nobody is asked again
 	md := metadata.MD{}
 	for name, values := range c.header {
 		if name == "X-Request-Id" || name == "Retry-After" || strings.HasPrefix(name, "X-Ratelimit-") {
@@ -49,20 +46,13 @@ func (c *call) Write(p []byte) (int, error) {
 		c.failed = c.frames.split(p, c.pass)
 	case c.pieces():
 		c.cut(p)
-	case len(c.body)+len(p) > c.mostWhole():
+	case c.original != nil && c.original.spoke: // the message is there, and was bounded
+	case len(c.body)+len(p) > maxMessage:
 		c.failed = status.Errorf(codes.ResourceExhausted, "The answer is larger than %d bytes.", maxMessage)
 	default:
 		c.body = append(c.body, p...)
 	}
 	return len(p), c.gone
-}
-
-// mostWhole bounds a whole answer. A message as it came is there as base64.
-func (c *call) mostWhole() int {
-	if c.original != nil {
-		return 2 * maxMessage
-	}
-	return maxMessage
 }
 
 // streams says whether what is written are the frames of a stream.
@@ -106,8 +96,8 @@ func (c *call) complete() bool {
 
 // pass sends what the data of one frame says.
 func (c *call) pass(data []byte) error {
-	out, err := c.asItCame(data, new(xai.GetChatCompletionChunk))
-	if err == nil && out == nil {
+	out, err := c.asItCame(), error(nil)
+	if out == nil {
 		out, err = c.next(data)
 	}
 	if err != nil || out == nil {
@@ -143,7 +133,7 @@ func (c *call) end(aborted bool) error {
 	switch {
 	case c.blamed, c.outweighs():
 		return statusOf(c.mistake)
-	case c.isRefused && c.fault == llm.Invalid && c.original != nil && c.original.unsaid != nil:
+	case c.original != nil && c.original.unsaid != nil && c.message == gatehouse.Public(c.original.unsaid):
 		return statusOf(c.original.unsaid) // no upstream takes it as it came
 	case c.isRefused:
 		return refusalStatus(c.fault, c.message, c.after)
@@ -163,8 +153,8 @@ func (c *call) end(aborted bool) error {
 	case c.next != nil:
 		return refusalStatus(llm.UpstreamFailed, "The upstream provider answered with something that is not a stream.", 0)
 	}
-	out, err := c.asItCame(c.body, new(xai.GetChatCompletionResponse))
-	if err == nil && out == nil {
+	out, err := c.asItCame(), error(nil)
+	if out == nil {
 		out, err = c.m.whole(c.in, c.body)
 	}
 	if err != nil {
