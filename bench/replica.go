@@ -63,7 +63,7 @@ func runReplica(p plan) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(tw, "join over the network, start to ready\t≤ 15 s\t%.1f s\t\n", joined.took.Seconds())
+	fmt.Fprintf(tw, "join over the network, start to ready\t≤ 15 s\t%.1f s\tCPU: control %.1f s, gateway %.1f s\n", joined.took.Seconds(), joined.control, joined.gateway)
 	fmt.Fprintf(tw, "restart from disk, start to ready\t≤ 3 s\t%.2f s\t%d MB on disk\n", again.took.Seconds(), sizeOf(filepath.Join(g.dir, "state"))>>20)
 	for _, x := range []struct {
 		when string
@@ -117,6 +117,8 @@ type once struct {
 	took time.Duration // from its start until it was ready
 	heap heap
 	peak float64 // MB
+	// control and gateway are seconds of CPU within took.
+	control, gateway float64
 }
 
 // once runs the gateway from its start until it told what its heap is.
@@ -134,7 +136,7 @@ func (r replicas) once(control, g *target, first bool) (o once, err error) {
 	if err != nil {
 		return o, err
 	}
-	began := time.Now()
+	began, spent := time.Now(), cpuOf(control.pids)
 	if err := start(g, cmd); err != nil {
 		return o, err
 	}
@@ -142,7 +144,7 @@ func (r replicas) once(control, g *target, first bool) (o once, err error) {
 	if err := g.ready(2 * time.Minute); err != nil {
 		return o, err
 	}
-	o.took = time.Since(began)
+	o.took, o.control, o.gateway = time.Since(began), cpuOf(control.pids)-spent, cpuOf(g.pids)
 	if err := cmd.Process.Signal(syscall.SIGUSR1); err != nil {
 		return o, err
 	}
