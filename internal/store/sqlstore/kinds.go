@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"time"
 
+	jsonv1 "github.com/go-json-experiment/json/v1"
+
 	"gatehouse"
 )
 
@@ -56,7 +58,7 @@ var keyTable = authority[gatehouse.Key]{
 	place: func(k *gatehouse.Key) string {
 		return "api_keys/" + k.ID.String() + "/" + k.TeamID.String() + "/digest"
 	},
-	dress: func(k *gatehouse.Key, b []byte) error { return json.Unmarshal(b, &k.Secrets) },
+	dress: func(k *gatehouse.Key, b []byte) error { return jsonv1.Unmarshal(b, &k.Secrets) },
 	file:  fileACL,
 }
 

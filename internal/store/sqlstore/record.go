@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 
+	jsonv1 "github.com/go-json-experiment/json/v1"
+
 	"gatehouse"
 )
 
@@ -106,7 +108,9 @@ func decode[T any](v *view, a *authority[T], r *row) (*T, string) {
 		return nil, "its MAC does not verify"
 	}
 	out := new(T)
-	if err := json.Unmarshal(r.record, out); err != nil {
+	// It reads as encoding/json does, in half of the time: a snapshot for a gateway
+	// reads every key.
+	if err := jsonv1.Unmarshal(r.record, out); err != nil {
 		return nil, "its record does not parse"
 	}
 	if !r.repeats(a.facts(out)) {
