@@ -49,13 +49,30 @@ func ParseID(s string) (ID, error) {
 			}
 		}
 	}
-	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
-		return id, Errorf(InvalidArgument, "not an id: want a UUID, as lists show them")
+	if len(s) == 36 {
+		var text [36]byte
+		copy(text[:], s)
+		if id.set(&text) {
+			return id, nil
+		}
 	}
-	if _, err := hex.Decode(id[:], []byte(s[:8]+s[9:13]+s[14:18]+s[19:23]+s[24:])); err != nil {
-		return ID{}, Errorf(InvalidArgument, "not an id: want a UUID, as lists show them")
+	return ID{}, Errorf(InvalidArgument, "not an id: want a UUID, as lists show them")
+}
+
+// set reads the 36 characters, without garbage: a snapshot reads millions.
+func (id *ID) set(s *[36]byte) bool {
+	if s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+		return false
 	}
-	return id, nil
+	at := 0
+	for _, part := range [...][]byte{s[:8], s[9:13], s[14:18], s[19:23], s[24:]} {
+		n, err := hex.Decode(id[at:], part)
+		if err != nil {
+			return false
+		}
+		at += n
+	}
+	return true
 }
 
 // IsZero reports whether id names nothing.
@@ -83,6 +100,11 @@ func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 func (id *ID) UnmarshalText(b []byte) error {
 	if len(b) == 0 {
 		*id = ID{}
+		return nil
+	}
+	var parsed ID
+	if len(b) == 36 && parsed.set((*[36]byte)(b)) {
+		*id = parsed
 		return nil
 	}
 	parsed, err := ParseID(string(b))
