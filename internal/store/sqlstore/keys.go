@@ -165,7 +165,7 @@ func without(a, b gatehouse.ACL) gatehouse.ACL {
 // several seconds.
 func (v *view) AllKeys(yield func(*gatehouse.Key) error) error {
 	q := query(`SELECT` + rowColumns + `FROM api_keys`)
-	return walk(v, &keyTable, v.sess.scan, q, nil, func(k *gatehouse.Key) (bool, error) { return true, yield(k) })
+	return sweep(v, &keyTable, q, yield)
 }
 
 const selectLastUse query = `SELECT last4, time_us FROM key_last_use WHERE key_id = ?`
