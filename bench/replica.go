@@ -43,11 +43,12 @@ func runReplica(p plan) error {
 	if err := r.fill(); err != nil {
 		return err
 	}
-	control, err := startControl(p, "")
+	control, err := startControl(p, "", "--role", "control")
 	all = append(all, control)
 	if err != nil {
 		return err
 	}
+	untilIdle(control)
 	if err := control.manage("POST", "/admin/v1/clusters", `{"name":"east"}`, nil); err != nil {
 		return err
 	}
@@ -73,6 +74,18 @@ func runReplica(p plan) error {
 		fmt.Fprintf(tw, "full garbage collection, %s\t≤ 20 ms\t%.1f ms\tmedian of %d, longest %.1f ms\n", x.when, x.o.heap.Median, collections, x.o.heap.Longest)
 	}
 	return tw.Flush()
+}
+
+// untilIdle waits, a minute at most, for the end of what control does for itself
+// after a start. With role all that would be a snapshot of its own as well.
+func untilIdle(t *target) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		before := cpuOf(t.pids)
+		time.Sleep(time.Second)
+		if cpuOf(t.pids)-before < 0.1 {
+			return
+		}
+	}
 }
 
 func startUpstreamOnly(p plan) ([]*target, error) {
