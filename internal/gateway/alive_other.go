@@ -10,6 +10,11 @@ func ended(uintptr) bool { return false }
 // pushed leaves the writing to the connection.
 func pushed(uintptr, []byte) (int, error) { return 0, nil }
 
+// pulls says that sockets are read by pulled; here the connection does it.
+const pulls = false
+
+func pulled(uintptr, []byte) (n int, ok bool, err error) { return 0, true, nil }
+
 // watch cannot look without reading here; the retry of a stale connection
 // covers for it.
 func watch(net.Conn) (alive func() bool) { return func() bool { return true } }

@@ -20,17 +20,36 @@ func ended(fd uintptr) bool {
 // silent. A byte that nobody asked for is as bad as an end: it would be read as
 // the beginning of the next answer.
 func quiet(fd uintptr, b []byte) bool {
-	_, _, err := syscall.Recvfrom(int(fd), b, syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-	return err == syscall.EAGAIN
+	return peekNow(fd, b) == syscall.EAGAIN
 }
 
 // pushed writes what fits without waiting.
 func pushed(fd uintptr, p []byte) (int, error) {
-	n, err := syscall.Write(int(fd), p)
+	n, err := writeNow(fd, p)
 	if err == syscall.EAGAIN || err == syscall.EINTR {
 		err = nil
 	}
 	return max(n, 0), err
+}
+
+// pulls says that sockets are read by pulled.
+const pulls = true
+
+// pulled reads what is there without waiting; false: nothing is.
+func pulled(fd uintptr, p []byte) (n int, ok bool, err error) {
+	n, err = readNow(fd, p)
+	for err == syscall.EINTR {
+		n, err = readNow(fd, p)
+	}
+	switch {
+	case err == syscall.EAGAIN:
+		return 0, false, nil
+	case err != nil:
+		return 0, true, err
+	case n == 0 && len(p) > 0:
+		return 0, true, io.EOF
+	}
+	return n, true, nil
 }
 
 // watch returns a function that looks whether an idle connection is quiet. It is
@@ -108,25 +127,10 @@ func (t *turn) move(fd uintptr) bool {
 			t.err = errStale
 			return true
 		}
-		t.wrote, t.err = syscall.Write(int(fd), t.out)
-		t.wrote = max(t.wrote, 0)
-		if t.err == syscall.EAGAIN || t.err == syscall.EINTR {
-			t.err = nil
-		}
+		t.wrote, t.err = pushed(fd, t.out)
 		return t.err != nil || t.wrote < len(t.out)
 	}
-	t.read, t.err = syscall.Read(int(fd), t.in)
-	for t.err == syscall.EINTR {
-		t.read, t.err = syscall.Read(int(fd), t.in)
-	}
-	switch {
-	case t.err == syscall.EAGAIN:
-		t.read, t.err = 0, nil
-		return false
-	case t.err != nil:
-		t.read = 0
-	case t.read == 0:
-		t.err = io.EOF
-	}
-	return true
+	var ok bool
+	t.read, ok, t.err = pulled(fd, t.in)
+	return ok
 }

@@ -86,6 +86,7 @@ type wire struct {
 	call    *call       // of the request before, to be used again
 	out     []byte      // of an answer that the call writes itself
 	push    push        // of what is being written
+	pull    pull        // of what is being read
 	mute    bool        // the next write is net/http's idea of that answer
 	peer    netip.Addr  // the client of the request before, and
 	said    string      // how it is written
@@ -100,7 +101,7 @@ func newWire(c net.Conn, from *wires) *wire {
 	w := &wire{Conn: c, from: from}
 	if sc, ok := c.(syscall.Conn); ok {
 		w.raw, _ = sc.SyscallConn()
-		w.push.step = w.push.move
+		w.push.step, w.pull.step = w.push.move, w.pull.move
 	}
 	return w
 }
@@ -140,7 +141,7 @@ func (w *wire) read(p []byte) (int, error) {
 			w.arm()
 		}
 		w.mu.Unlock()
-		n, err := w.Conn.Read(p)
+		n, err := w.take(p)
 		w.mu.Lock()
 		w.reading = false
 		early := n == 0 && err != nil && errors.Is(err, os.ErrDeadlineExceeded) && (w.want.IsZero() || time.Now().Before(w.want))
@@ -152,6 +153,21 @@ func (w *wire) read(p []byte) (int, error) {
 			return n, err
 		}
 	}
+}
+
+// take is a read, with what waits for it where it is the poller's alone.
+func (w *wire) take(p []byte) (int, error) {
+	if !pulls || len(p) == 0 {
+		return w.Conn.Read(p)
+	}
+	n, err := w.pull.take(w.raw, p)
+	switch e := err.(type) { // by its op net/http tells a connection that ended from a request that is bad
+	case *net.OpError:
+		e.Op = "read"
+	case syscall.Errno:
+		err = &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", e)}
+	}
+	return n, err
 }
 
 // arm needs mu.
@@ -265,6 +281,29 @@ func (u *push) take(raw syscall.RawConn, p []byte) (int, error) {
 func (u *push) move(fd uintptr) bool {
 	u.n, u.err = pushed(fd, u.p)
 	return true
+}
+
+// pull is one read, as one operation of the poller.
+type pull struct {
+	step func(fd uintptr) bool // made once
+	p    []byte
+	n    int
+	err  error
+}
+
+func (u *pull) take(raw syscall.RawConn, p []byte) (int, error) {
+	u.p, u.n, u.err = p, 0, nil
+	err := raw.Read(u.step)
+	u.p = nil
+	if err == nil {
+		err = u.err
+	}
+	return u.n, err
+}
+
+func (u *pull) move(fd uintptr) (ok bool) {
+	u.n, ok, u.err = pulled(fd, u.p)
+	return ok
 }
 
 // spare is a call to use, empty. What the one before left is wiped here too, since
