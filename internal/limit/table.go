@@ -162,9 +162,9 @@ type entry struct {
 	used   time.Duration // when last used
 	open   int           // tickets not settled
 	held   int64         // tokens promised to requests in reserve mode
-	second *window[uint32]
-	minute *window[uint32]
-	tokens *window[int64]
+	second *window[uint8]
+	minute *window[uint8]
+	tokens *window[uint16]
 	hold   *hold // with an authority: the share, and what others count
 }
 
@@ -217,13 +217,13 @@ func (e *entry) touch(now time.Duration) { e.used = max(e.used, now) }
 // key never had starts empty.
 func (e *entry) use(l gatehouse.Limits) {
 	if l.QPS > 0 && e.second == nil {
-		e.second = new(window[uint32])
+		e.second = new(window[uint8])
 	}
 	if l.QPM > 0 && e.minute == nil {
-		e.minute = new(window[uint32])
+		e.minute = new(window[uint8])
 	}
 	if l.TPM > 0 && e.tokens == nil {
-		e.tokens = new(window[int64])
+		e.tokens = new(window[uint16])
 	}
 }
 

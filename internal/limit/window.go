@@ -21,9 +21,9 @@ const (
 	minutePart = time.Minute / parts
 )
 
-// counter is what a slot holds. Requests fit 32 bits because a limit does;
-// tokens need 64.
-type counter interface{ uint32 | int64 }
+// counter is what a slot holds at first: a key sends few requests, and few
+// tokens, in one sub-window, and there are three windows for every key in use.
+type counter interface{ uint8 | uint16 }
 
 // window counts over a sliding time. The zero window is empty. Its methods take
 // the number of the current sub-window, which never decreases: callers go
@@ -32,7 +32,29 @@ type window[T counter] struct {
 	head int64 // the sub-window that slot head%slots stands for
 	last int64 // the newest sub-window that anything was added to
 	sum  int64
+	wide *[slots]int64 // instead of slot, from the first count on that does not fit there
 	slot [slots]T
+}
+
+func (w *window[T]) at(i int64) int64 {
+	if w.wide != nil {
+		return w.wide[i%slots]
+	}
+	return int64(w.slot[i%slots])
+}
+
+func (w *window[T]) set(i, n int64) {
+	if w.wide == nil && n > int64(^T(0)) {
+		w.wide = new([slots]int64)
+		for k, v := range w.slot {
+			w.wide[k] = int64(v)
+		}
+	}
+	if w.wide != nil {
+		w.wide[i%slots] = n
+		return
+	}
+	w.slot[i%slots] = T(n)
 }
 
 // advance moves to the sub-window at and forgets what left the window. A time
@@ -43,12 +65,11 @@ func (w *window[T]) advance(at int64) {
 	case n <= 0:
 		return
 	case n >= slots:
-		w.slot, w.sum = [slots]T{}, 0
+		w.slot, w.wide, w.sum = [slots]T{}, nil, 0
 	default:
 		for i := w.head + 1; i <= at; i++ {
-			s := &w.slot[i%slots]
-			w.sum -= int64(*s)
-			*s = 0
+			w.sum -= w.at(i)
+			w.set(i, 0)
 		}
 	}
 	w.head = at
@@ -59,7 +80,7 @@ func (w *window[T]) advance(at int64) {
 func (w *window[T]) add(n int64) int64 {
 	n = min(n, math.MaxInt64/2-w.sum)
 	w.sum += n
-	w.slot[w.head%slots] += T(n)
+	w.set(w.head, w.at(w.head)+n)
 	w.last = w.head
 	return n
 }
@@ -70,9 +91,9 @@ func (w *window[T]) remove(at, n int64) int64 {
 	if !w.holds(at) {
 		return 0
 	}
-	s := &w.slot[at%slots]
-	n = min(n, int64(*s))
-	*s -= T(n)
+	have := w.at(at)
+	n = min(n, have)
+	w.set(at, have-n)
 	w.sum -= n
 	return n
 }
@@ -93,7 +114,7 @@ func (w *window[T]) until(most int64) int64 {
 		if i < 0 {
 			continue
 		}
-		if rest -= int64(w.slot[i%slots]); rest <= most {
+		if rest -= w.at(i); rest <= most {
 			return i + slots
 		}
 	}
