@@ -52,6 +52,7 @@ type stream struct {
 	lost   []gatehouse.ID // interrupted requests not handed out yet, in order of opening
 	ended  bool
 	offset int64 // end of what was handed out
+	usual  int   // records of the batch before
 
 	resolved int64 // interrupted requests handed out
 }
@@ -83,6 +84,7 @@ func (s *stream) read(limit int) (*Batch, error) {
 	if len(b.Records)+len(b.Objects) == 0 {
 		return nil, nil
 	}
+	s.usual = len(b.Records)
 	return b, nil
 }
 
@@ -204,6 +206,10 @@ func (s *stream) takeClose(b *Batch, payload string) {
 	}
 	delete(s.opens, id)
 	o := decodeOpen(p.open)
+	if b.Records == nil {
+		// A record is 700 bytes: what grows to a batch by doubling is made twice.
+		b.Records, b.Ends = make([]gatehouse.UsageRecord, 0, s.usual), make([]int64, 0, s.usual)
+	}
 	b.add(join(s.gateway, &o, &c), s.offset)
 }
 
