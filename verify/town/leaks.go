@@ -41,26 +41,33 @@ var belongs = map[string]bool{"secrets": true, "bootstrap.json": true, "fleet.js
 
 func (w *Town) leak(where string, content []byte) {
 	w.T.Helper()
-	if key := w.plan.Provider.Key; key != "" && bytes.Contains(content, []byte(key)) {
-		w.T.Errorf("the provider's credential is in %s", where)
+	if what := secretIn(content, w.plan.Provider.Key); what != "" {
+		w.T.Errorf("%s is in %s", what, where)
 	}
-	for rest := content; ; {
-		i := bytes.Index(rest, []byte(gatehouse.DefaultBrand))
+}
+
+// secretIn names the first secret in content, without its secret part.
+func secretIn(content []byte, credential string) string {
+	if credential != "" && bytes.Contains(content, []byte(credential)) {
+		return "the provider's credential"
+	}
+	for {
+		i := bytes.Index(content, []byte(gatehouse.DefaultBrand))
 		if i < 0 {
-			return
+			return ""
 		}
-		rest = rest[i:]
-		if text := rest[:min(len(rest), tokenLen)]; token(text) {
-			w.T.Errorf("the token %.5s… is in %s", text, where)
+		content = content[i:]
+		if text := content[:min(len(content), tokenLen)]; isToken(text) {
+			return "the token " + string(text[:len(gatehouse.DefaultBrand)+2]) + "…"
 		}
-		rest = rest[1:]
+		content = content[1:]
 	}
 }
 
 // tokenLen is the length of a whole token: prefix, id, secret and checksum.
 var tokenLen = len(gatehouse.MintToken(gatehouse.DefaultBrand, gatehouse.Inference, gatehouse.NewID()).Reveal())
 
-func token(text []byte) bool {
+func isToken(text []byte) bool {
 	_, err := gatehouse.ParseToken(gatehouse.DefaultBrand, string(text))
 	return err == nil
 }
