@@ -34,7 +34,7 @@ func (p *Postgres) DSN(database string) string {
 // NewPostgres makes a data directory with checksums and a port for it. The
 // server is not started.
 func NewPostgres(dir string) (*Postgres, error) {
-	p := &Postgres{Dir: filepath.Join(dir, "pg"), Port: freePort()}
+	p := &Postgres{Dir: filepath.Join(dir, "pg"), Port: FreePort()}
 	cred, err := unprivileged()
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -26,7 +27,7 @@ type Redis struct {
 func (r *Redis) URL() string { return fmt.Sprintf("redis://127.0.0.1:%d", r.Port) }
 
 // NewRedis takes a port for a server.
-func NewRedis() *Redis { return &Redis{Port: freePort()} }
+func NewRedis() *Redis { return &Redis{Port: FreePort()} }
 
 // Start starts the server, empty, and waits until it answers. Args go to its
 // command line.
@@ -111,14 +112,18 @@ func RedisURL(t testing.TB) string {
 	return r.URL()
 }
 
-// freePort is one that nobody listens on now.
-func freePort() int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err) // loopback is there
+// FreePort is a port of loopback that nobody listens on. It is below those that
+// systems give to outgoing connections: one of these could take it before its
+// server does, or while that server is stopped.
+func FreePort() int {
+	for range 1000 {
+		port := 10_000 + rand.IntN(20_000)
+		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	panic("loopback has no free port")
 }
 
 // await polls until ready or until the process is gone.

@@ -41,7 +41,7 @@ type Bucket struct {
 
 // NewObjectStore takes a port for a server that keeps what it has under dir.
 func NewObjectStore(dir string) (*ObjectStore, error) {
-	o := &ObjectStore{Port: freePort(), dir: dir}
+	o := &ObjectStore{Port: FreePort(), dir: dir}
 	return o, errors.Join(os.MkdirAll(o.buckets(), 0o700), os.MkdirAll(o.metadata(), 0o700))
 }
 

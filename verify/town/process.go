@@ -8,10 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"gatehouse/internal/engine"
 )
 
 var built struct {
@@ -181,10 +184,5 @@ func tail(s string, n int) string { return s[max(0, len(s)-n):] }
 // FreeAddr is a loopback address that nobody listens on now.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(engine.FreePort()))
 }
