@@ -93,7 +93,9 @@ func up(ctx context.Context, db *sql.DB) error {
 
 // makeVectors is a function of the owner that makes the table of a dimension and
 // a way to compare: ip, the inner product, or l2, the distance. Half precision
-// finds the candidates, which are rescored, in half the memory.
+// finds the candidates, which are rescored, in half the memory. With the
+// extension's own m of 16 and ef_construction of 64, one question in twenty found
+// none of its ten nearest among a million clustered vectors, however far it looked.
 const makeVectors = `CREATE OR REPLACE FUNCTION gatehouse_index_vectors(dimension integer, way text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
@@ -111,7 +113,7 @@ BEGIN
     RETURN;
   END IF;
   EXECUTE format('CREATE TABLE %I (id bigint PRIMARY KEY, collection bigint NOT NULL, embedding halfvec(%s) NOT NULL)', name, dimension);
-  EXECUTE format('CREATE INDEX ON %I USING hnsw (embedding halfvec_%s_ops)', name, way);
+  EXECUTE format('CREATE INDEX ON %I USING hnsw (embedding halfvec_%s_ops) WITH (m = 24, ef_construction = 96)', name, way);
   EXECUTE format('GRANT SELECT, INSERT, DELETE ON %I TO %I', name, session_user);
 END
 $$`
