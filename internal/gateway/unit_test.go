@@ -6,8 +6,11 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
+
+	"gatehouse"
 )
 
 func pemOf(srv *httptest.Server) string {
@@ -81,4 +84,20 @@ func FuzzHead(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A refusal of one form says nothing of the other; an upstream that is not reached
+// is not reached in either.
+func TestOneFormDoesNotCoolTheOther(t *testing.T) {
+	now, up := time.Now(), &gatehouse.Upstream{ID: gatehouse.NewID()}
+	body, native := leg{as: "m", up: up}, leg{as: "m", up: up, native: true}
+	var k cooling
+	k.note(cold{up.ID, "m", true}, now, time.Second)
+	if k.is(body, now) || !k.is(native, now) {
+		t.Error("refused as gRPC: body", k.is(body, now), "native", k.is(native, now))
+	}
+	k.note(cold{upstream: up.ID}, now, time.Second)
+	if !k.is(body, now) || !k.is(native, now) {
+		t.Error("not reached: body", k.is(body, now), "native", k.is(native, now))
+	}
 }

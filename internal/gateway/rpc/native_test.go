@@ -2,6 +2,8 @@ package rpc
 
 import (
 	"context"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -67,13 +69,17 @@ func (w *world) native(upstream http.Handler) *httptest.Server {
 	srv.Config.Protocols = simulate.Protocols()
 	srv.Start()
 	w.t.Cleanup(srv.Close)
+	w.nativeAt(srv.URL)
+	return srv
+}
+
+func (w *world) nativeAt(url string) {
 	r, err := feed.UpstreamRecord(&gatehouse.Upstream{
-		ID: gatehouse.NewID(), Name: "native", Kind: gatehouse.XAI, BaseURL: srv.URL + "/v1", Credential: "sk-provider", Families: []gatehouse.Family{gatehouse.FamilyGRPC},
+		ID: gatehouse.NewID(), Name: "native", Kind: gatehouse.XAI, BaseURL: url + "/v1", Credential: "sk-provider", Families: []gatehouse.Family{gatehouse.FamilyGRPC},
 		Serves: []gatehouse.Serve{{Model: "small", As: "small-0709"}, {Model: "dear"}}, AllowPrivate: true, HeaderTimeout: 5 * time.Second, IdleTimeout: 5 * time.Second, Revision: first,
 	}, "local")
 	w.must(err)
 	w.records = append(w.records, r)
-	return srv
 }
 
 // searching is a message that REST cannot say.
@@ -215,15 +221,29 @@ func TestABodyStandsInForItsMessage(t *testing.T) {
 	}
 }
 
-func TestABodyStandsInForAnUpstreamThatIsNotThere(t *testing.T) {
-	w, _ := simulated(t)
-	new(provider).speaks(w).Close()
-	key := w.key()
-	w.start()
-	got, err := xai.NewChatClient(w.conn).GetCompletion(key, ask("[[sim: words=2]] hi"))
-	w.must(err)
-	if u := w.usage(); got.Outputs[0].Message.Content != "the quick" || len(u) != 1 || u[0].Upstream != "one" {
-		t.Errorf("%v %+v", got, u)
+// What never left may be sent elsewhere: nobody listens, or nobody whose certificate
+// is believed.
+func TestABodyStandsInForAnUpstreamThatIsNotReached(t *testing.T) {
+	for name, start := range map[string]func(*world){
+		"closed": func(w *world) { new(provider).speaks(w).Close() },
+		"a stranger's certificate": func(w *world) {
+			srv := httptest.NewTLSServer(http.NotFoundHandler())
+			srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+			t.Cleanup(srv.Close)
+			w.nativeAt(srv.URL)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, _ := simulated(t)
+			start(w)
+			key := w.key()
+			w.start()
+			got, err := xai.NewChatClient(w.conn).GetCompletion(key, ask("[[sim: words=2]] hi"))
+			w.must(err)
+			if u := w.usage(); got.Outputs[0].Message.Content != "the quick" || len(u) != 1 || u[0].Upstream != "one" {
+				t.Errorf("%v %+v", got, u)
+			}
+		})
 	}
 }
 

