@@ -118,8 +118,8 @@ type DocumentState struct {
 type NewFile struct {
 	TeamID      ID // zero: the caller's
 	Name        string
-	ContentType string // what the client says; what it is, is looked at
-	ExpireTime  time.Time
+	ContentType string        // what the client says; what it is, is looked at
+	Life        time.Duration // from when it is made, not from when its upload began; zero: for ever
 	Content     io.Reader
 }
 

@@ -21,7 +21,7 @@ func documentPath(collection, file gatehouse.ID) string {
 // UploadDocument implements gatehouse.Documents. Content is sent as it is read,
 // so whoever wants to see it go wraps the reader.
 func (c *Client) UploadDocument(ctx context.Context, collection gatehouse.ID, f gatehouse.NewFile, fields map[string]string) (*gatehouse.Document, error) {
-	if !f.ExpireTime.IsZero() {
+	if f.Life != 0 {
 		return nil, gatehouse.Errorf(gatehouse.InvalidArgument, "a document that expires is uploaded as a file and added")
 	}
 	in := newForm()

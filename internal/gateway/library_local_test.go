@@ -32,7 +32,10 @@ func (d *drawer) UploadFile(_ context.Context, who library.Asker, in gatehouse.N
 		return nil, err
 	}
 	d.data = data
-	d.file = &gatehouse.File{ID: gatehouse.NewID(), TeamID: who.Team, Name: in.Name, Size: int64(len(data)), CreateTime: time.Now(), ExpireTime: in.ExpireTime}
+	d.file = &gatehouse.File{ID: gatehouse.NewID(), TeamID: who.Team, Name: in.Name, Size: int64(len(data)), CreateTime: time.Now()}
+	if in.Life != 0 {
+		d.file.ExpireTime = d.file.CreateTime.Add(in.Life)
+	}
 	return d.file, nil
 }
 

@@ -42,7 +42,7 @@ type Upload struct {
 	Name, ContentType string
 	Hash              string // SHA-256, hex
 	Size              int64
-	ExpireTime        time.Time
+	Life              time.Duration // of its record; zero: for ever
 	blob              string
 }
 
@@ -50,7 +50,7 @@ type Upload struct {
 // without them is refused before the first is read: a team that is at its bounds
 // sends nothing.
 func (s *Service) Stage(ctx context.Context, team gatehouse.ID, f gatehouse.NewFile) (*Upload, error) {
-	up, err := s.judge(f)
+	up, err := judge(f)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func (s *Service) Stage(ctx context.Context, team gatehouse.ID, f gatehouse.NewF
 // StageContent is Stage for what takes the place of a file's content of so many
 // bytes, which needs room for the difference alone.
 func (s *Service) StageContent(ctx context.Context, team gatehouse.ID, f gatehouse.NewFile, before int64) (*Upload, error) {
-	up, err := s.judge(f)
+	up, err := judge(f)
 	if err == nil {
 		err = s.stage(ctx, team, up, f.Content, func(size int64) error {
 			return s.Store.View(store.ForTeam(ctx, team), func(v store.View) error { return s.room(v, team, 0, size-before) })
@@ -82,10 +82,10 @@ func (s *Service) StageContent(ctx context.Context, team gatehouse.ID, f gatehou
 }
 
 // judge checks what is said of an upload.
-func (s *Service) judge(f gatehouse.NewFile) (*Upload, error) {
+func judge(f gatehouse.NewFile) (*Upload, error) {
 	var bad gatehouse.Violations
-	up := &Upload{Name: fileName("name", f.Name, &bad), ContentType: contentType("content_type", f.ContentType, &bad)}
-	up.ExpireTime = s.fileLife("expires_after", f.ExpireTime, &bad)
+	up := &Upload{Name: fileName("name", f.Name, &bad), ContentType: contentType("content_type", f.ContentType, &bad), Life: f.Life}
+	fileLife("expires_after", f.Life, &bad)
 	if f.Content == nil {
 		bad.Addf("file", "is required")
 	}

@@ -88,8 +88,11 @@ func (s *Service) UploadFile(ctx context.Context, who Asker, n gatehouse.NewFile
 
 // file is the record of an upload.
 func (s *Service) file(id, team gatehouse.ID, up *Upload) *gatehouse.File {
-	return &gatehouse.File{ID: id, TeamID: team, Name: up.Name, ContentType: up.ContentType, Size: up.Size, Hash: up.Hash, Blob: up.blob,
-		CreateTime: utc(s.Now()), ExpireTime: up.ExpireTime}
+	f := &gatehouse.File{ID: id, TeamID: team, Name: up.Name, ContentType: up.ContentType, Size: up.Size, Hash: up.Hash, Blob: up.blob, CreateTime: utc(s.Now())}
+	if up.Life != 0 {
+		f.ExpireTime = f.CreateTime.Add(up.Life)
+	}
+	return f
 }
 
 // putNew writes a new file where its team has room for it.

@@ -102,16 +102,11 @@ func isText(head []byte) bool {
 	return len(head) > 0
 }
 
-// fileLife checks when a file ends; zero: never. A minute on either side is
-// what the request took and what clocks differ by.
-func (s *Service) fileLife(field string, t time.Time, bad *gatehouse.Violations) time.Time {
-	if t.IsZero() {
-		return t
-	}
-	if life := t.Sub(s.Now()); life < gatehouse.MinFileLife-time.Minute || life > gatehouse.MaxFileLife+time.Minute {
+// fileLife checks how long a file lives; zero: for ever.
+func fileLife(field string, life time.Duration, bad *gatehouse.Violations) {
+	if life != 0 && (life < gatehouse.MinFileLife || life > gatehouse.MaxFileLife) {
 		bad.Addf(field, "must be %d to %d seconds", int(gatehouse.MinFileLife.Seconds()), int(gatehouse.MaxFileLife.Seconds()))
 	}
-	return utc(t)
 }
 
 // past reports whether t, zero for never, has come.

@@ -157,7 +157,7 @@ func TestARefusedUploadLeavesNothing(t *testing.T) {
 	for _, name := range []string{"", "a/b", `a\b`, `a"b`, "a;b", "a\nb", "..", strings.Repeat("ü", 128), "\xff", "r\u202egpj.exe"} {
 		r.want(gatehouse.InvalidArgument, upload(name, "", strings.NewReader("x")), "name")
 	}
-	soon := gatehouse.NewFile{Name: "a", Content: strings.NewReader("x"), ExpireTime: r.clock().Add(time.Minute)}
+	soon := gatehouse.NewFile{Name: "a", Content: strings.NewReader("x"), Life: time.Minute}
 	r.want(gatehouse.InvalidArgument, fail(r.UploadFile(r.ctx, r.who, soon)), "expires_after", "3600")
 	gone, cancel := context.WithCancel(r.ctx)
 	cancel()
@@ -381,9 +381,29 @@ func TestAFileThatChangesWhileItIsOpened(t *testing.T) {
 	r.want(gatehouse.NotFound, fail2(r.OpenFile(r.ctx, r.who, d.FileID, 0)), "Cannot find file")
 }
 
+// slowly takes a minute to say that it has ended.
+type slowly struct{ *readingRoom }
+
+func (s slowly) Read([]byte) (int, error) {
+	s.pass(time.Minute)
+	return 0, io.EOF
+}
+
+// The anchor of expires_after is created_at: what the upload took is not
+// taken from the file's life.
+func TestAFileLivesFromWhenItIsMade(t *testing.T) {
+	r := newReadingRoom(t, nil)
+	slow := io.MultiReader(strings.NewReader("x"), slowly{r})
+	f, err := r.UploadFile(r.ctx, r.who, gatehouse.NewFile{Name: "a", Content: slow, Life: time.Hour})
+	r.must(err)
+	if life := f.ExpireTime.Sub(f.CreateTime); life != time.Hour {
+		t.Errorf("a file uploaded for an hour lives %s", life)
+	}
+}
+
 func TestAFileIsGoneWhenItsTimeHasCome(t *testing.T) {
 	r := newReadingRoom(t, nil)
-	f, err := r.UploadFile(r.ctx, r.who, gatehouse.NewFile{Name: "a", Content: strings.NewReader("x"), ExpireTime: r.clock().Add(time.Hour)})
+	f, err := r.UploadFile(r.ctx, r.who, gatehouse.NewFile{Name: "a", Content: strings.NewReader("x"), Life: time.Hour})
 	r.must(err)
 	f, err = r.PublishFile(r.ctx, r.who, f.ID, time.Time{})
 	r.must(err)

@@ -70,7 +70,7 @@ func TestSearchShowsNothingThatIsGone(t *testing.T) {
 	r.want(gatehouse.InvalidArgument, fail(r.Search(r.ctx, r.who, gatehouse.Search{Query: "ants", Collections: both.Collections, Filter: "by=kim"})), "filter", `unknown field "by"`)
 	r.must(r.do(func(tx store.Tx) error { return r.DeleteCollection(tx, one, r.act("collection.deleted")) }))
 	r.want(gatehouse.NotFound, fail(r.Search(r.ctx, r.who, gatehouse.Search{Query: "ants", Collections: both.Collections})), one.ID.String())
-	f, err := r.UploadFile(r.ctx, r.who, gatehouse.NewFile{Name: "brief", Content: strings.NewReader("ants for an hour"), ExpireTime: r.clock().Add(time.Hour)})
+	f, err := r.UploadFile(r.ctx, r.who, gatehouse.NewFile{Name: "brief", Content: strings.NewReader("ants for an hour"), Life: time.Hour})
 	r.must(err)
 	r.must(fail(r.add(two, f.ID, nil)))
 	r.drain()

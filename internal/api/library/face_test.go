@@ -104,15 +104,14 @@ func formOf(t *testing.T, pairs ...string) (kind, body string) {
 }
 
 func TestUploads(t *testing.T) {
-	hour := now.Add(time.Hour)
 	for name, c := range map[string]struct {
-		pairs  []string
-		expire time.Time
-		says   string // of a refusal
+		pairs []string
+		life  time.Duration
+		says  string // of a refusal
 	}{
 		"a file alone":        {pairs: []string{"file@", words}},
-		"OpenAI's SDK":        {pairs: []string{"purpose", "assistants", "expires_after[anchor]", "created_at", "expires_after[seconds]", "3600", "file@", words}, expire: hour},
-		"xAI's way":           {pairs: []string{"expires_after", "3600", "file@", words, "purpose", ""}, expire: hour},
+		"OpenAI's SDK":        {pairs: []string{"purpose", "assistants", "expires_after[anchor]", "created_at", "expires_after[seconds]", "3600", "file@", words}, life: time.Hour},
+		"xAI's way":           {pairs: []string{"expires_after", "3600", "file@", words, "purpose", ""}, life: time.Hour},
 		"no file":             {pairs: []string{"purpose", "x"}, says: "file: is required"},
 		"life behind":         {pairs: []string{"file@", words, "expires_after", "3600"}, says: "expires_after: must stand before the file"},
 		"two files":           {pairs: []string{"file@", words, "file@", words}, says: "file: appears twice"},
@@ -137,7 +136,7 @@ func TestUploads(t *testing.T) {
 			}
 			continue
 		}
-		if want := fmt.Sprintf("upload %q %q %v", "hello.txt", "", c.expire); w.Code != 200 || lib.asked != want || string(lib.took) != words {
+		if want := fmt.Sprintf("upload %q %q %v", "hello.txt", "", c.life); w.Code != 200 || lib.asked != want || string(lib.took) != words {
 			t.Errorf("%s: %d %s; asked %s", name, w.Code, w.Body, lib.asked)
 		}
 	}

@@ -78,11 +78,14 @@ func (f *files) UploadFile(_ context.Context, who library.Asker, in gatehouse.Ne
 		return nil, err
 	}
 	f.took = body
-	if err := f.note(who, "upload %q %q %v", in.Name, in.ContentType, in.ExpireTime); err != nil {
+	if err := f.note(who, "upload %q %q %v", in.Name, in.ContentType, in.Life); err != nil {
 		return nil, err
 	}
 	got, _ := f.file(held)
-	got.Name, got.Size, got.ExpireTime = in.Name, int64(len(body)), in.ExpireTime
+	got.Name, got.Size, got.ExpireTime = in.Name, int64(len(body)), time.Time{}
+	if in.Life != 0 {
+		got.ExpireTime = got.CreateTime.Add(in.Life)
+	}
 	return got, nil
 }
 

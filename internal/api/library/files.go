@@ -131,9 +131,11 @@ func (f *face) publish(w http.ResponseWriter, r *http.Request, who library.Asker
 	}
 	var expire time.Time
 	if in.After != nil {
-		if expire, err = f.life("expires_after", *in.After); err != nil {
+		d, err := life("expires_after", *in.After)
+		if err != nil {
 			return err
 		}
+		expire = f.Now().Add(d)
 	}
 	got, err := f.Library.PublishFile(r.Context(), who, id, expire)
 	if err == nil {
@@ -145,12 +147,12 @@ func (f *face) publish(w http.ResponseWriter, r *http.Request, who library.Asker
 	return err
 }
 
-// life is the end of so many seconds from now.
-func (f *face) life(field string, seconds int64) (time.Time, error) {
+// life is so many seconds.
+func life(field string, seconds int64) (time.Duration, error) {
 	if d := time.Duration(seconds); d < gatehouse.MinFileLife/time.Second || d > gatehouse.MaxFileLife/time.Second {
-		return time.Time{}, gatehouse.Violations{{Field: field, Problem: "is 3600 to 2592000 seconds"}}.Err()
+		return 0, gatehouse.Violations{{Field: field, Problem: "is 3600 to 2592000 seconds"}}.Err()
 	}
-	return f.Now().Add(time.Duration(seconds) * time.Second), nil
+	return time.Duration(seconds) * time.Second, nil
 }
 
 func (f *face) unpublish(w http.ResponseWriter, r *http.Request, who library.Asker) error {

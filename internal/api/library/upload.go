@@ -46,7 +46,7 @@ func (f *face) upload(w http.ResponseWriter, r *http.Request, who library.Asker)
 	if new.ContentType == "application/octet-stream" {
 		new.ContentType = "" // what is written by who does not know: what it is, is looked at
 	}
-	if new.ExpireTime, err = f.expire(form); err != nil {
+	if new.Life, err = form.fileLife(); err != nil {
 		return err
 	}
 	if new.Name == "" {
@@ -139,21 +139,21 @@ func (f *form) field(p *multipart.Part) error {
 	return nil
 }
 
-// expire is when the file ends, by the fields before it.
-func (f *face) expire(form *form) (time.Time, error) {
+// fileLife is how long the file lives, by the fields before it.
+func (f *form) fileLife() (time.Duration, error) {
 	switch {
-	case form.anchor != "" && form.anchor != "created_at":
-		return time.Time{}, gatehouse.Violations{{Field: fieldAnchor, Problem: "is created_at"}}.Err()
-	case form.anchor != "" && !form.seen[fieldSeconds]:
-		return time.Time{}, gatehouse.Violations{{Field: fieldSeconds, Problem: "is required beside " + fieldAnchor}}.Err()
-	case !form.seen[fieldLife] && !form.seen[fieldSeconds]:
-		return time.Time{}, nil
+	case f.anchor != "" && f.anchor != "created_at":
+		return 0, gatehouse.Violations{{Field: fieldAnchor, Problem: "is created_at"}}.Err()
+	case f.anchor != "" && !f.seen[fieldSeconds]:
+		return 0, gatehouse.Violations{{Field: fieldSeconds, Problem: "is required beside " + fieldAnchor}}.Err()
+	case !f.seen[fieldLife] && !f.seen[fieldSeconds]:
+		return 0, nil
 	}
-	seconds, err := strconv.ParseInt(form.life, 10, 64)
+	seconds, err := strconv.ParseInt(f.life, 10, 64)
 	if err != nil {
 		seconds = 0 // which is refused by its bounds
 	}
-	return f.life(fieldLife, seconds)
+	return life(fieldLife, seconds)
 }
 
 // content is the file's bytes. It ends only when the whole form has.
