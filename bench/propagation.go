@@ -25,7 +25,7 @@ const (
 	fleetChanges  = 200
 	loadPerMember = 4 // connections that load each gateway
 	saturation    = 5 * time.Second
-	probeEvery    = time.Millisecond
+	probeEvery    = 2 * time.Millisecond
 	changeTimeout = 10 * time.Second
 )
 
@@ -165,7 +165,7 @@ func (s *spread) changes(n int) (out []wait, err error) {
 		}
 		defer probes[i].Close()
 	}
-	ask := []byte("GET /v1/models HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer " + s.secret + "\r\n\r\n")
+	ask := []byte("GET /v1/me HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer " + s.secret + "\r\n\r\n")
 	for i := range n {
 		w, err := s.change(probes, ask, i%2 == 0)
 		if err != nil {

@@ -18,6 +18,7 @@
 //   - Tombstones of keys outlive snapshots and epochs: a restored backup that
 //     holds a deleted key does not revive it here.
 //   - A lease is granted only with a batch that ends at the newest revision, read
-//     after the poll arrived, and lives from when the poll was sent.
+//     after the poll arrived, and lives from when the poll was sent. Polls share
+//     a reading only if it began after each of them.
 //   - A revision is acknowledged only after the replica serves it.
 package feed

@@ -25,9 +25,9 @@ type upstreamBody struct {
 
 // viewer is for whom records are made.
 type viewer struct {
-	cluster string
-	sealTo  SealKey // zero: in this process
-	wire    uint32
+	at     string  // the cluster
+	sealTo SealKey // zero: in this process
+	wire   uint32
 }
 
 func (p *Poll) viewer() viewer { return viewer{p.Cluster, p.SealTo, p.Wire} }
@@ -48,11 +48,11 @@ func (w viewer) key(k *gatehouse.Key) (Record, error) {
 // process. It is withheld from those that the upstream is not for: they must
 // not hold its credential.
 func UpstreamRecord(u *gatehouse.Upstream, cluster string) (Record, error) {
-	return viewer{cluster: cluster}.upstream(u)
+	return viewer{at: cluster}.upstream(u)
 }
 
 func (w viewer) upstream(u *gatehouse.Upstream) (Record, error) {
-	if len(u.Clusters) > 0 && !slices.Contains(u.Clusters, w.cluster) {
+	if len(u.Clusters) > 0 && !slices.Contains(u.Clusters, w.at) {
 		return Record{Kind: gatehouse.KindUpstream, ID: u.ID.String(), Revision: u.Revision}, nil
 	}
 	body := upstreamBody{Upstream: *u}
@@ -70,25 +70,25 @@ func (w viewer) upstream(u *gatehouse.Upstream) (Record, error) {
 
 // model is withheld from clusters that it is not for.
 func (w viewer) model(m *gatehouse.Model) (Record, error) {
-	if !m.In(w.cluster) && m.DeleteTime.IsZero() {
+	if !m.In(w.at) && m.DeleteTime.IsZero() {
 		return Record{Kind: gatehouse.KindModel, ID: m.Name, Revision: m.Revision}, nil
 	}
 	return record(gatehouse.KindModel, m.Name, m.Revision, !m.DeleteTime.IsZero(), m)
 }
 
-func teamRecord(t *gatehouse.Team) (Record, error) {
+func (viewer) team(t *gatehouse.Team) (Record, error) {
 	return record(gatehouse.KindTeam, t.ID.String(), t.Revision, !t.DeleteTime.IsZero(), t)
 }
 
-func clusterRecord(c *gatehouse.Cluster) (Record, error) {
+func (viewer) cluster(c *gatehouse.Cluster) (Record, error) {
 	return record(gatehouse.KindCluster, c.Name, c.Revision, !c.DeleteTime.IsZero(), c)
 }
 
-func aliasRecord(a *gatehouse.Alias) (Record, error) {
+func (viewer) alias(a *gatehouse.Alias) (Record, error) {
 	return record(gatehouse.KindAlias, a.Name, a.Revision, !a.DeleteTime.IsZero(), a)
 }
 
-func priceRecord(p *gatehouse.Price) (Record, error) {
+func (viewer) price(p *gatehouse.Price) (Record, error) {
 	return record(gatehouse.KindPrice, p.ID.String(), p.Revision, !p.DeleteTime.IsZero(), p)
 }
 

@@ -20,33 +20,40 @@ type roll struct {
 	list []*gatehouse.Membership
 }
 
-// addFleet puts into b what layout 2 says beyond records. It reads after b's
-// records were read: who applied b up to a revision has a list that is at least
-// as new, which is what Settled rests on.
+// addFleet puts into b what layout 2 says beyond records. Members that did not
+// come with those are read after them: who applied b up to a revision has a list
+// that is at least as new, which is what Settled rests on.
 func (s *Source) addFleet(ctx context.Context, b *Batch) error {
-	b.Members = []limit.Member{}
-	if b.More {
-		return nil // the last part says it
+	if b.More { // the last part says it
+		b.Members = []limit.Member{}
+		return nil
 	}
 	if s.Verifiers != nil {
 		b.Verifiers = s.Verifiers()
 	}
+	if b.Members != nil {
+		return nil
+	}
 	return s.Store.View(store.System(ctx), func(v store.View) error {
-		joined, err := s.fleet.read(v)
-		if err != nil {
-			return err
+		now, err := v.Revision()
+		if err == nil {
+			b.Members, err = s.fleet.members(v, now)
 		}
-		gateways, err := v.Gateways()
-		b.Members = Members(joined, gateways)
 		return err
 	})
 }
 
-func (r *roll) read(v store.View) ([]*gatehouse.Membership, error) {
-	now, err := v.Revision()
+// members lists the fleet as of the revision that v is at.
+func (r *roll) members(v store.View, now gatehouse.Revision) ([]limit.Member, error) {
+	joined, err := r.joined(v, now)
 	if err != nil {
 		return nil, err
 	}
+	gateways, err := v.Gateways()
+	return Members(joined, gateways), err
+}
+
+func (r *roll) joined(v store.View, now gatehouse.Revision) ([]*gatehouse.Membership, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.list == nil || r.at != now {

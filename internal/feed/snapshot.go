@@ -231,11 +231,11 @@ func (sess *session) part() (*Batch, error) {
 // not be called again.
 func everything(v store.View, to viewer, yield func(Record) bool) error {
 	for _, f := range []func() error{
-		func() error { return teams(v, yield) },
-		func() error { return all(v.Clusters, clusterRecord, yield) },
+		func() error { return teams(v, to, yield) },
+		func() error { return all(v.Clusters, to.cluster, yield) },
 		func() error { return all(v.Models, to.model, yield) },
-		func() error { return all(v.Aliases, aliasRecord, yield) },
-		func() error { return all(v.Prices, priceRecord, yield) },
+		func() error { return all(v.Aliases, to.alias, yield) },
+		func() error { return all(v.Prices, to.price, yield) },
 		func() error { return all(v.Upstreams, to.upstream, yield) },
 		func() error {
 			return v.AllKeys(func(k *gatehouse.Key) error { return send(k, to.key, yield) })
@@ -275,7 +275,7 @@ func send[T any](v T, of func(T) (Record, error), yield func(Record) bool) error
 // teamPage is how many teams are read at once.
 const teamPage = 500
 
-func teams(v store.View, yield func(Record) bool) error {
+func teams(v store.View, to viewer, yield func(Record) bool) error {
 	var after store.Cursor
 	for {
 		page, err := v.Teams(after, teamPage)
@@ -283,7 +283,7 @@ func teams(v store.View, yield func(Record) bool) error {
 			return err
 		}
 		for _, t := range page {
-			if err := send(t, teamRecord, yield); err != nil {
+			if err := send(t, to.team, yield); err != nil {
 				return err
 			}
 			after = store.Cursor{Time: t.CreateTime, ID: t.ID.String()}

@@ -2,7 +2,6 @@ package feed
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -30,8 +29,8 @@ type SourceConfig struct {
 // before the store.
 type Source struct {
 	SourceConfig
-	mu       sync.Mutex // guards seen
-	seen     map[gatehouse.ID]*member
+	members  members
+	readings readings
 	sessMu   sync.Mutex // guards sessions
 	sessions map[place]*session
 	ending   sync.WaitGroup
@@ -47,8 +46,8 @@ const (
 	// checkEvery is the poll behind the hint of store.Changed: with several
 	// control nodes a change of another node has no hint here.
 	checkEvery = 250 * time.Millisecond
-	// ackEvery bounds how often an acknowledgement is written per gateway: each
-	// is a durable commit that competes with revocations.
+	// ackEvery bounds how often acknowledgements are written: each time is a
+	// durable commit that competes with revocations, for however many gateways.
 	ackEvery = 25 * time.Millisecond
 	// seenEvery is how often an unchanged member is written.
 	seenEvery = 3 * time.Second
@@ -64,7 +63,8 @@ const leaseMargin = seenEvery + pollLength + LeaseLength + time.Second
 
 // NewSource returns a source over c.Store.
 func NewSource(c SourceConfig) *Source {
-	return &Source{SourceConfig: c, seen: map[gatehouse.ID]*member{}, sessions: map[place]*session{}}
+	return &Source{SourceConfig: c, sessions: map[place]*session{},
+		members: members{seen: map[gatehouse.ID]*member{}}, readings: readings{last: map[gatehouse.Revision]*reading{}}}
 }
 
 // Close ends snapshots under way, which hold a read transaction open.
@@ -107,11 +107,12 @@ func (s *Source) Pull(ctx context.Context, p Poll) (Signed, error) {
 func (s *Source) next(ctx context.Context, p Poll) (*Batch, error) {
 	deadline := time.NewTimer(pollLength)
 	defer deadline.Stop()
+	arrived := s.readings.moment()
 	s.gather(ctx, p)
 	for last := false; ; {
 		ackDue := s.acknowledge(ctx, p)
 		changed := s.Store.Changed() // before reading: a change in between still wakes us
-		b, caughtUp, err := s.read(ctx, p)
+		b, caughtUp, err := s.read(ctx, p, arrived, s.readings.moment())
 		if err != nil {
 			return nil, err
 		}
@@ -136,102 +137,20 @@ func (s *Source) next(ctx context.Context, p Poll) (*Batch, error) {
 	}
 }
 
-// read makes the batch after p.Enforced, in one snapshot of the store taken
-// after p arrived: that is what makes a lease granted with it honest. caughtUp
-// says that nothing newer existed.
-func (s *Source) read(ctx context.Context, p Poll) (b *Batch, caughtUp bool, err error) {
-	whole := !p.Ready || p.Session != 0
-	if !whole {
-		err = s.Store.View(store.System(ctx), func(v store.View) error {
-			b, whole, caughtUp, err = safely(v, p)
-			return err
-		})
-	}
-	if err == nil && whole {
-		b, err = s.snapshotPart(ctx, p)
-		return b, false, err
-	}
-	return b, caughtUp, err
-}
-
-// delta reads the changes after p.Enforced. whole says that only a snapshot helps.
-func delta(v store.View, p Poll) (b *Batch, whole, caughtUp bool, err error) {
-	now, err := v.Revision()
-	if err != nil {
-		return nil, false, false, err
-	}
-	switch {
-	case now.Less(p.Enforced):
-		// A store that went back without a new epoch. Serving it would revive what
-		// was removed since.
-		return nil, false, false, gatehouse.Errorf(gatehouse.FailedPrecondition,
-			"feed: the store is at %s, behind what gateway %s enforces, %s: restore with a new epoch", now, p.Gateway, p.Enforced)
-	case now.Epoch != p.Enforced.Epoch:
-		return nil, true, false, offerFirst(p, now)
-	case now == p.Enforced:
-		return &Batch{From: now, To: now}, false, true, nil
-	}
-	changes, upTo, ok, err := v.Changes(p.Enforced, maxChanges)
-	if err != nil || !ok {
-		return nil, true, false, err
-	}
-	b = &Batch{From: p.Enforced, To: upTo}
-	for _, c := range changes {
-		r, ours, err := load(v, c, p.viewer())
+// read makes the batch after p.Enforced, from a reading that tells of changes
+// and began after the moment arrived, or else after the moment now. caughtUp says
+// that nothing newer existed then.
+func (s *Source) read(ctx context.Context, p Poll, arrived, now uint64) (b *Batch, caughtUp bool, err error) {
+	if p.Ready && p.Session == 0 {
+		r, err := s.reading(ctx, p.Enforced, arrived, now)
 		if err != nil {
-			return nil, false, false, err
+			return nil, false, err
 		}
-		if ours {
-			b.Records = append(b.Records, r)
+		b, whole, err := r.batch(p)
+		if err != nil || !whole {
+			return b, r.to == r.now && !r.lost, err
 		}
 	}
-	return b, false, upTo == now, nil
-}
-
-// load reads the record of a change. One that the store does not find is
-// withheld: it failed its seal, and control cannot vouch for it.
-func load(v store.View, c gatehouse.Change, to viewer) (r Record, ours bool, err error) {
-	r, err = one(v, c, to)
-	if errors.Is(err, gatehouse.NotFound) {
-		r, err = Record{Kind: c.Kind, ID: c.ID, Revision: c.Revision}, nil
-	}
-	return r, r.Kind != "", err
-}
-
-// one returns the zero Record for kinds that gateways do not need.
-func one(v store.View, c gatehouse.Change, to viewer) (Record, error) {
-	switch c.Kind {
-	case gatehouse.KindModel:
-		return made(to.model)(v.Model(c.ID))
-	case gatehouse.KindAlias:
-		return made(aliasRecord)(v.Alias(c.ID))
-	case gatehouse.KindCluster:
-		return made(clusterRecord)(v.Cluster(c.ID))
-	case gatehouse.KindKey, gatehouse.KindTeam, gatehouse.KindUpstream, gatehouse.KindPrice:
-	default:
-		return Record{}, nil
-	}
-	id, err := gatehouse.ParseID(c.ID)
-	if err != nil {
-		return Record{}, err
-	}
-	switch c.Kind {
-	case gatehouse.KindKey:
-		return made(to.key)(v.Key(id))
-	case gatehouse.KindTeam:
-		return made(teamRecord)(v.Team(id))
-	case gatehouse.KindPrice:
-		return made(priceRecord)(v.Price(id))
-	}
-	return made(to.upstream)(v.Upstream(id))
-}
-
-// made joins a read and the making of its record.
-func made[T any](of func(T) (Record, error)) func(T, error) (Record, error) {
-	return func(v T, err error) (Record, error) {
-		if err != nil {
-			return Record{}, err
-		}
-		return of(v)
-	}
+	b, err = s.snapshotPart(ctx, p)
+	return b, false, err
 }

@@ -45,25 +45,13 @@ func offerFirst(p Poll, now gatehouse.Revision) error {
 		now.Epoch, p.Gateway, p.Enforced.Epoch)
 }
 
-// safely is delta with the lease withheld while deletions may be missing.
-func safely(v store.View, p Poll) (b *Batch, whole, caughtUp bool, err error) {
-	b, whole, caughtUp, err = delta(v, p)
-	if err == nil && caughtUp {
-		var lost bool
-		lost, err = unaccounted(v)
-		caughtUp = !lost
-	}
-	return b, whole, caughtUp, err
-}
-
 // unaccounted reports whether some gateway that is not forgotten has not come
 // over into the store's epoch: it may know of deletions that the store lost, so
 // until then nobody gets a lease for strict keys. A gateway that is gone for
 // good must be forgotten by an operator, who knows.
-func unaccounted(v store.View) (bool, error) {
-	now, err := v.Revision()
-	if err != nil || now.Epoch <= 1 {
-		return false, err
+func unaccounted(v store.View, now gatehouse.Revision) (bool, error) {
+	if now.Epoch <= 1 {
+		return false, nil
 	}
 	all, err := v.Gateways()
 	return slices.ContainsFunc(all, func(g *gatehouse.Gateway) bool {

@@ -3,6 +3,7 @@ package feedtest_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,9 +22,9 @@ type node struct {
 // way is the node's way to the database.
 type way struct {
 	store.Store
-	off  time.Duration // of the node's clock
-	cut  bool          // neither reads nor writes come through
-	hung bool          // reads come through, and no commit is answered: a primary that lost its standby
+	off  atomic.Int64 // of the node's clock, nanoseconds
+	cut  bool         // neither reads nor writes come through
+	hung bool         // reads come through, and no commit is answered: a primary that lost its standby
 }
 
 func (n *way) View(ctx context.Context, f func(store.View) error) error {
@@ -47,7 +48,7 @@ func (n *way) Work(ctx context.Context, f func(store.Work) error) error {
 func newNode(t *testing.T, s store.Store) *node {
 	w := &way{Store: s}
 	n := &node{source(t, w), w}
-	n.Source.Now = func() time.Time { return time.Now().Add(w.off) }
+	n.Source.Now = func() time.Time { return time.Now().Add(time.Duration(w.off.Load())) }
 	return n
 }
 
@@ -74,7 +75,8 @@ func member(t *testing.T, s store.Store, id gatehouse.ID) *gatehouse.Gateway {
 func TestEveryLeaseIsWrittenDownBeforeItIsGranted(t *testing.T) {
 	db := open(t)
 	nodes := []*node{newNode(t, db), newNode(t, db), newNode(t, db)}
-	nodes[1].way.off, nodes[2].way.off = -40*time.Second, 20*time.Second
+	nodes[1].way.off.Store(int64(-40 * time.Second))
+	nodes[2].way.off.Store(int64(20 * time.Second))
 	_, r, key, poll := started(t, db)
 	latest := time.Time{} // by the true clock
 	for i := range 9 {
@@ -94,7 +96,7 @@ func TestEveryLeaseIsWrittenDownBeforeItIsGranted(t *testing.T) {
 			t.Fatal(err)
 		}
 		poll.Enforced = r.Applied()
-		if end := granted.Add(b.Lease); b.Lease > 0 && end.After(latest) && n.way.off >= 0 {
+		if end := granted.Add(b.Lease); b.Lease > 0 && end.After(latest) && n.way.off.Load() >= 0 {
 			latest = end
 		}
 		if g := member(t, db, poll.Gateway); g.Lease.Before(latest) {
@@ -169,22 +171,28 @@ func TestAGatewayMovesBetweenNodes(t *testing.T) {
 		key.Name += "x"
 		write(t, db, key)
 		enforced := r.Applied()
-		n.way.off += time.Second    // so that writing it down is due
 		take(t, n.Source, r, &poll) // acknowledges what was enforced before it
-		if g := member(t, db, poll.Gateway); g.Enforced != enforced {
-			t.Errorf("move %d: the store says %s, the gateway enforced %s", i, g.Enforced, enforced)
-		}
+		acknowledged(t, db, poll.Gateway, enforced, i)
 	}
 	// It lost its disk and comes back empty: nobody may count on what it had.
 	fresh := poll
 	fresh.Ready, fresh.Enforced = false, gatehouse.Revision{}
-	b.way.off += time.Second
 	if _, err := b.Pull(t.Context(), fresh); err != nil {
 		t.Fatal(err)
 	}
-	if g := member(t, db, poll.Gateway); !g.Enforced.IsZero() {
-		t.Errorf("an empty gateway counts as enforcing %s", g.Enforced)
+	acknowledged(t, db, poll.Gateway, gatehouse.Revision{}, "empty")
+}
+
+// acknowledged waits until the store says what the gateway enforces.
+func acknowledged(t *testing.T, s store.Store, id gatehouse.ID, want gatehouse.Revision, when any) {
+	t.Helper()
+	var got gatehouse.Revision
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if got = member(t, s, id).Enforced; got == want {
+			return
+		}
 	}
+	t.Fatalf("%v: the store says %s, the gateway enforces %s", when, got, want)
 }
 
 // Whoever stole a gateway could else delete any key: by saying that it comes out

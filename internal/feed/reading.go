@@ -1,0 +1,221 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"sync"
+
+	"gatehouse"
+	"gatehouse/internal/limit"
+	"gatehouse/internal/store"
+)
+
+// readings are shared by polls: a change wakes those of a whole fleet at once,
+// and each of them would ask the database the same questions.
+//
+// A poll may only use a reading that began after the poll arrived. That is what
+// makes a lease honest that is granted with it (design §7).
+type readings struct {
+	mu    sync.Mutex
+	begun uint64
+	last  map[gatehouse.Revision]*reading // by the revision that polls stand at
+}
+
+// reading is what the store said at one moment to those who stand at from.
+type reading struct {
+	from  gatehouse.Revision
+	began uint64        // its number among the readings of the source
+	done  chan struct{} // closed when the rest is there
+	said
+	err error
+}
+
+// said is what a reading found.
+type said struct {
+	now     gatehouse.Revision // the newest
+	whole   bool               // changes do not lead there: it takes a snapshot
+	lost    bool               // deletions may be missing, so nobody gets a lease
+	to      gatehouse.Revision // where the changes lead
+	changes []telling
+	members []limit.Member // nil without changes
+}
+
+// news reports whether the reading answers a poll that waits for changes.
+func (r *reading) news() bool { return r.now != r.from }
+
+// moment is the number of the newest reading: those after it begin later.
+func (a *readings) moment() uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.begun
+}
+
+// reading returns one that tells of changes after from and began after arrived,
+// or else any that began after now.
+func (s *Source) reading(ctx context.Context, from gatehouse.Revision, arrived, now uint64) (*reading, error) {
+	r, err := s.join(ctx, from, arrived)
+	if err == nil && !r.news() && r.began <= now {
+		r, err = s.join(ctx, from, now)
+	}
+	return r, err
+}
+
+// join waits for the newest reading that began after a moment; the first to
+// come begins it.
+func (s *Source) join(ctx context.Context, from gatehouse.Revision, after uint64) (*reading, error) {
+	a := &s.readings
+	a.mu.Lock()
+	r := a.last[from]
+	if r == nil || r.began <= after {
+		maps.DeleteFunc(a.last, func(_ gatehouse.Revision, old *reading) bool { return old.over() })
+		a.begun++
+		r = &reading{from: from, began: a.begun, done: make(chan struct{})}
+		a.last[from] = r
+		ctx := context.WithoutCancel(ctx) // others wait for it too
+		s.ending.Go(func() {
+			r.err = s.Store.View(store.System(ctx), func(v store.View) (err error) {
+				r.said, err = s.look(v, from)
+				return err
+			})
+			close(r.done)
+		})
+	}
+	a.mu.Unlock()
+	select {
+	case <-r.done:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if r.err != nil {
+		a.forget(r) // whoever comes later tries again
+	}
+	return r, r.err
+}
+
+func (r *reading) over() bool {
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (a *readings) forget(r *reading) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.last[r.from] == r {
+		delete(a.last, r.from)
+	}
+}
+
+// look reads what there is to say. The members are of the same moment as the
+// changes: who applied those has a list that is at least as new, which is what
+// Settled rests on.
+func (s *Source) look(v store.View, from gatehouse.Revision) (r said, err error) {
+	if r.now, err = v.Revision(); err != nil {
+		return r, err
+	}
+	if r.lost, err = unaccounted(v, r.now); err != nil {
+		return r, err
+	}
+	r.to = r.now
+	if r.now.Epoch != from.Epoch || !from.Less(r.now) {
+		return r, nil
+	}
+	changes, upTo, ok, err := v.Changes(from, maxChanges)
+	if r.whole = !ok; err != nil || r.whole {
+		return r, err
+	}
+	r.to = upTo
+	for _, c := range changes {
+		t, err := load(v, c)
+		if err != nil {
+			return r, err
+		}
+		if t != nil {
+			r.changes = append(r.changes, t)
+		}
+	}
+	r.members, err = s.fleet.members(v, r.now)
+	return r, err
+}
+
+// batch is the answer to p; whole says that only a snapshot is one.
+func (r *reading) batch(p Poll) (b *Batch, whole bool, err error) {
+	switch {
+	case r.now.Less(p.Enforced):
+		// A store that went back without a new epoch. Serving it would revive what
+		// was removed since.
+		return nil, false, gatehouse.Errorf(gatehouse.FailedPrecondition,
+			"feed: the store is at %s, behind what gateway %s enforces, %s: restore with a new epoch", r.now, p.Gateway, p.Enforced)
+	case r.now.Epoch != p.Enforced.Epoch:
+		return nil, true, offerFirst(p, r.now)
+	case r.whole:
+		return nil, true, nil
+	}
+	b = &Batch{From: p.Enforced, To: r.to}
+	if p.Wire >= 2 {
+		b.Members = r.members
+	}
+	for _, tell := range r.changes {
+		record, err := tell(p.viewer())
+		if err != nil {
+			return nil, false, err
+		}
+		b.Records = append(b.Records, record)
+	}
+	return b, false, nil
+}
+
+// telling makes the record of one change for a gateway.
+type telling func(viewer) (Record, error)
+
+// load reads what a change is about; nil is for kinds that gateways do not need.
+// What the store does not find is withheld: it failed its seal, and control
+// cannot vouch for it.
+func load(v store.View, c gatehouse.Change) (telling, error) {
+	t, err := one(v, c)
+	if errors.Is(err, gatehouse.NotFound) {
+		return func(viewer) (Record, error) { return Record{Kind: c.Kind, ID: c.ID, Revision: c.Revision}, nil }, nil
+	}
+	return t, err
+}
+
+func one(v store.View, c gatehouse.Change) (telling, error) {
+	switch c.Kind {
+	case gatehouse.KindModel:
+		return told(viewer.model)(v.Model(c.ID))
+	case gatehouse.KindAlias:
+		return told(viewer.alias)(v.Alias(c.ID))
+	case gatehouse.KindCluster:
+		return told(viewer.cluster)(v.Cluster(c.ID))
+	case gatehouse.KindKey, gatehouse.KindTeam, gatehouse.KindUpstream, gatehouse.KindPrice:
+	default:
+		return nil, nil
+	}
+	id, err := gatehouse.ParseID(c.ID)
+	if err != nil {
+		return nil, err
+	}
+	switch c.Kind {
+	case gatehouse.KindKey:
+		return told(viewer.key)(v.Key(id))
+	case gatehouse.KindTeam:
+		return told(viewer.team)(v.Team(id))
+	case gatehouse.KindPrice:
+		return told(viewer.price)(v.Price(id))
+	}
+	return told(viewer.upstream)(v.Upstream(id))
+}
+
+// told joins a read and the making of records of it.
+func told[T any](of func(viewer, T) (Record, error)) func(T, error) (telling, error) {
+	return func(v T, err error) (telling, error) {
+		if err != nil {
+			return nil, err
+		}
+		return func(to viewer) (Record, error) { return of(to, v) }, nil
+	}
+}
