@@ -92,7 +92,7 @@ verify-search: ## hybrid search over 1,000,000 chunks on PostgreSQL and 100,000 
 verify-ndcg: ## nDCG@10 of keyword, semantic and hybrid search over texts that people judged, with real embeddings
 	@verify/ndcg.sh
 
-verify-fuzz: ## every parser of what strangers send, an hour each (FUZZTIME), resumed where it stopped
+verify-fuzz: ## every parser of what strangers send, an hour of a CPU each (FUZZTIME); hours add up in verify/fuzzed.tsv
 	@verify/fuzz.sh
 
 verify-deploy: ## everything in deploy held to its schemas and to the reference pages

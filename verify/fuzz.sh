@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
-# verify/fuzz.sh [PARSER…]: fuzzes every parser of what strangers upload or ask for
-# FUZZTIME (an hour) each, or those whose names are given; resumes behind the last one
-# that was done at this commit, prints one line and appends it to verify/results.jsonl.
+# verify/fuzz.sh [PARSER…]: fuzzes every parser of what strangers upload or ask for, or
+# those whose names are given, until each has had FUZZTIME seconds (an hour) of a CPU.
+# They take turns of FUZZSLICE seconds (ten minutes), the one with the least first, in
+# FUZZJOBS jobs (2). A turn is a line of verify/fuzzed.tsv, which is kept with the sources:
+# hours add up over days, and begin anew when a parser's package or a module that it uses
+# changes. Prints one line and appends it to verify/results.jsonl.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-time=${FUZZTIME:-1h}
+goal=${FUZZTIME:-3600} slice=${FUZZSLICE:-600} jobs=${FUZZJOBS:-2}
+ledger=verify/fuzzed.tsv log=verify/.log-fuzz
 parsers=(
   extract:FuzzDocument extract:FuzzPDF extract:FuzzPage extract:FuzzFont extract:FuzzArchive extract:FuzzDOCX extract:FuzzPPTX
   extract:FuzzXLSX extract:FuzzODT extract:FuzzHTML extract:FuzzJSON extract:FuzzText
@@ -12,23 +16,74 @@ parsers=(
   ../api/library:FuzzQuestion ../api/xai:FuzzForms ../llm:FuzzForm
 )
 [ $# = 0 ] || parsers=("$@")
-commit=$(git rev-parse --short HEAD)$(git diff --quiet HEAD -- . ':!verify/results.jsonl' || echo -dirty)
-progress=verify/.progress-fuzz
-log=verify/.log-fuzz
-[ -f "$progress" ] && [ "$(head -n 1 "$progress")" = "$commit $time" ] || { echo "$commit $time" >"$progress"; : >"$log"; }
-result=pass failed=
+touch "$ledger"
+: >"$log"
+scratch=$(mktemp -d) cache=$(go env GOCACHE)/fuzz/gatehouse-verify
+trap 'rm -rf "$scratch"' EXIT
+
+# state_of PACKAGE names what is fuzzed: its sources, and the modules that they use.
+state_of() {
+  { cat $(go list -f '{{range .GoFiles}}{{$.Dir}}/{{.}} {{end}}' "$1")
+    go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}{{end}}{{end}}' "$1" | sort -u
+    go env GOVERSION; } | sha256sum | cut -c1-12
+}
+declare -A state
+for p in "${parsers[@]}"; do state[$p]=$(state_of "./internal/library/${p%%:*}"); done
+
+# had PARSER prints its seconds and its executions.
+had() { awk -v p="$1" -v s="${state[$1]}" '$1 == p && $2 == s {t += $3; n += $4} END {print t + 0, n + 0}' "$ledger"; }
+
+# turn PARSER SECONDS books what it had of a CPU: a busy machine gives less than the time.
 # A minute, as is the default, would go into making one large document smaller.
-for p in "${parsers[@]}"; do
-  grep -qx "$p .*" "$progress" && continue
-  if go test "./internal/library/${p%%:*}" -run '^$' -fuzz "^${p##*:}\$" -fuzztime "$time" -fuzzminimizetime 1s -parallel 2 >>"$log" 2>&1; then
-    echo "$p $(grep -oE 'execs: [0-9]+' "$log" | tail -n 1 | grep -oE '[0-9]+')" >>"$progress"
-    echo "verify-fuzz: $(tail -n 1 "$progress") executions" >&2
-  else
-    result=FAIL failed="$failed $p"
+turn() {
+  local package=./internal/library/${1%%:*} cpu execs
+  local dir=$scratch/${1//[^A-Za-z]/_}
+  mkdir -p "$dir"
+  go test -c -fuzz "^${1##*:}\$" -o "$dir/test" "$package" >>"$log" 2>&1 || return 1
+  if ! cpu=$( { cd "$package" && TIMEFORMAT='%U %S' && time "$dir/test" -test.run '^$' -test.fuzz "^${1##*:}\$" -test.fuzztime "${2}s" \
+    -test.fuzzminimizetime 1s -test.parallel 1 -test.fuzzcachedir "$cache/${1##*:}" >"$dir/out" 2>&1; } 2>&1); then
+    cat "$dir/out" >>"$log"
+    return 1
   fi
+  cpu=$(awk -v most="$2" '{t = $1 + $2; printf "%d", (t > most ? most : t)}' <<<"$cpu")
+  execs=$(grep -oE 'execs: [0-9]+' "$dir/out" | tail -n 1 | grep -oE '[0-9]+')
+  printf '%s\t%s\t%d\t%d\t%s\n' "$1" "${state[$1]}" "$cpu" "$execs" "$(date -u +%F)" >>"$ledger"
+  echo "verify-fuzz: $1 had $(had "$1" | cut -d' ' -f1) of $goal s" >&2
+}
+
+# work JOB takes those parsers whose number is JOB, in turns.
+work() {
+  local p t least i failed=
+  while :; do
+    least=$((goal * 99 / 100)) p= # a turn's start is not fuzzing
+    for i in "${!parsers[@]}"; do
+      [ $((i % jobs)) = "$1" ] || continue
+      case " $failed " in *" ${parsers[i]} "*) continue ;; esac
+      t=$(had "${parsers[i]}" | cut -d' ' -f1)
+      [ "$t" -ge "$least" ] || least=$t p=${parsers[i]}
+    done
+    [ -n "$p" ] || break
+    turn "$p" $((goal - least < slice ? goal - least : slice)) || failed="$failed $p"
+  done
+  echo "$failed"
+}
+
+works=()
+for ((j = 0; j < jobs; j++)); do
+  work "$j" >"verify/.progress-fuzz-$j" &
+  works+=($!)
 done
-total=$(tail -n +2 "$progress" | awk '{n += $NF} END {printf "%d", n}')
-printf '{"name":"fuzz","commit":"%s","time":"%s","rounds":%d,"of":%d,"result":"%s","last":"%s each, %s executions%s"}\n' \
-  "$commit" "$(date -u +%FT%TZ)" "$(($(wc -l <"$progress") - 1))" "${#parsers[@]}" "$result" "$time" "$total" "${failed:+, failed:$failed}" | tee -a verify/results.jsonl
-[ "$result" = pass ] || { echo "see $log" >&2; exit 1; }
-rm -f "$progress"
+wait "${works[@]}"
+failed=$(cat verify/.progress-fuzz-*)
+failed=$(echo $failed)
+rm -f verify/.progress-fuzz-*
+whole=0 total=0
+for p in "${parsers[@]}"; do
+  read -r t n < <(had "$p")
+  [ "$t" -lt $((goal * 99 / 100)) ] || whole=$((whole + 1))
+  total=$((total + n))
+done
+printf '{"name":"fuzz","commit":"%s","time":"%s","rounds":%d,"of":%d,"result":"%s","last":"%s s each, %s executions%s"}\n' \
+  "$(git rev-parse --short HEAD)" "$(date -u +%FT%TZ)" "$whole" "${#parsers[@]}" "$([ -z "$failed" ] && echo pass || echo FAIL)" \
+  "$goal" "$total" "${failed:+, failed: $failed}" | tee -a verify/results.jsonl
+[ -z "$failed" ] || { echo "see $log" >&2; exit 1; }
