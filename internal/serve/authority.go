@@ -27,7 +27,50 @@ func (p *program) shared() (limit.Authority, error) {
 		return nil, err
 	}
 	p.later("authority", func(context.Context) error { a.Close(); return nil })
+	if p.store != nil {
+		p.loop("first grants", func(ctx context.Context) { p.firstGrants(ctx, a) })
+	}
 	return a, nil
+}
+
+// firstGrants tells the authority of an installation that never had a gateway
+// that it need not wait, as soon as there is one.
+func (p *program) firstGrants(ctx context.Context, a *valkey.Authority) {
+	for {
+		virgin, err := p.virgin(ctx)
+		if err == nil && !virgin {
+			return
+		}
+		if err == nil {
+			err = a.First(ctx, func() (bool, error) { return p.virgin(ctx) })
+		}
+		if err == nil || gatehouse.CodeOf(err) == gatehouse.FailedPrecondition {
+			if err != nil {
+				p.log.Warn("limits per minute are answered 503 for the authority's first 72 seconds", "err", err)
+			}
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(companyEvery):
+		}
+	}
+}
+
+// virgin reports that no gateway ever was and the database was never restored:
+// nothing can have been admitted before.
+func (p *program) virgin(ctx context.Context) (virgin bool, err error) {
+	err = p.store.View(store.System(ctx), func(v store.View) error {
+		gateways, err := v.Gateways()
+		if err != nil {
+			return err
+		}
+		rev, err := v.Revision()
+		virgin = len(gateways) == 0 && rev.Epoch == 1
+		return err
+	})
+	return virgin, err
 }
 
 // alone reports whether this process is the only gateway there is, so that every
@@ -137,20 +180,10 @@ func (s *sole) ask(ctx context.Context) {
 	s.until.Store(int64(sent + soleUse))
 }
 
-// fresh is a memory to begin with. Where no gateway ever was and the database was
-// never restored, nothing can have been admitted before, and there is nothing to
-// wait for; the gateway of a process that is everything admits by itself.
+// fresh is a memory to begin with. Before the first gateway there is nothing to
+// wait for; that of a process that is everything admits by itself.
 func (s *sole) fresh(ctx context.Context) *limit.Memory {
-	virgin := false
-	err := s.p.store.View(store.System(ctx), func(v store.View) error {
-		gateways, err := v.Gateways()
-		if err != nil {
-			return err
-		}
-		rev, err := v.Revision()
-		virgin = len(gateways) == 0 && rev.Epoch == 1
-		return err
-	})
+	virgin, err := s.p.virgin(ctx)
 	if err == nil && virgin && s.p.cfg.Role == RoleControl {
 		return limit.NewFirstMemory(s.p.now)
 	}

@@ -40,6 +40,8 @@ var (
 	take string
 	//go:embed exchange.lua
 	exchange string
+	//go:embed first.lua
+	first string
 )
 
 // groups is how many hash tags subjects are spread over: enough to use every
@@ -59,6 +61,7 @@ type Authority struct {
 	end                   context.CancelFunc
 	prefix                string
 	lease, take, exchange *rueidis.Lua
+	first                 *rueidis.Lua
 
 	mu      sync.Mutex
 	dialing *attempt       // under way; nil for none
@@ -81,7 +84,8 @@ func Open(url, prefix string) (*Authority, error) {
 	// count it twice.
 	o.DisableRetry = true
 	a := &Authority{options: o, prefix: prefix, epoch: 1,
-		lease: rueidis.NewLuaScript(prelude + lease), take: rueidis.NewLuaScript(prelude + take), exchange: rueidis.NewLuaScript(prelude + exchange)}
+		lease: rueidis.NewLuaScript(prelude + lease), take: rueidis.NewLuaScript(prelude + take), exchange: rueidis.NewLuaScript(prelude + exchange),
+		first: rueidis.NewLuaScript(prelude + first)}
 	a.ctx, a.end = context.WithCancel(context.Background())
 	go a.attend()
 	return a, nil
@@ -122,6 +126,41 @@ func (a *Authority) begin() {
 			a.began(g, text[0])
 		}
 	}
+}
+
+// First has an empty server grant at once instead of waiting for what it might
+// have granted before it forgot: never says whether nothing can have been granted
+// by anybody. It is asked after the server's time was read, and what it says holds
+// for half a second. A server that holds anything else is somebody's, and waits.
+func (a *Authority) First(ctx context.Context, never func() (bool, error)) error {
+	client, err := a.connected(ctx)
+	if err != nil {
+		return err
+	}
+	at, err := client.Do(ctx, client.B().Time().Build()).AsIntSlice()
+	if err != nil || len(at) != 2 {
+		return unavailable(err)
+	}
+	size, err := client.Do(ctx, client.B().Dbsize().Build()).AsInt64()
+	if err != nil {
+		return unavailable(err)
+	}
+	if ok, err := never(); err != nil || !ok {
+		return err
+	}
+	if size > groups {
+		return gatehouse.Errorf(gatehouse.FailedPrecondition, "the limit authority holds %d keys and is to be empty at first", size)
+	}
+	calls := make([]rueidis.LuaExec, groups)
+	for g := range calls {
+		calls[g] = rueidis.LuaExec{Keys: []string{a.marker(g)}, Args: []string{strconv.FormatInt(at[0]*1e6+at[1], 10)}}
+	}
+	for _, result := range a.first.ExecMulti(ctx, client, calls...) {
+		if done, err := result.AsInt64(); err != nil || done != 1 {
+			return unavailable(err)
+		}
+	}
+	return nil
 }
 
 // Close ends the connections, also one that is being made.

@@ -190,3 +190,41 @@ func TestAServerThatIsSilentCostsARequestItsGuard(t *testing.T) {
 		t.Error("three requests waited", took)
 	}
 }
+
+// A fleet that starts for the first time has its limits at once. What is told of
+// an authority that anybody else used, or told late, changes nothing.
+func TestAFirstAuthorityGrantsAtOnce(t *testing.T) {
+	url, prefix := engine.RedisURL(t), "first:"
+	never := func() (bool, error) { return true, nil }
+	a := open(t, url, prefix)
+	grants := func() bool {
+		r, err := a.Take(t.Context(), limit.TakeRequest{Gateway: gatehouse.NewID(), Holder: gatehouse.NewID(), Cost: 1, Guard: limit.MaxGuard,
+			Subjects: []limit.Subject{{ID: gatehouse.NewID(), Limits: gatehouse.Limits{QPM: 5}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.OK
+	}
+	if a.First(t.Context(), func() (bool, error) { return false, nil }); grants() {
+		t.Fatal("it grants though a gateway was there before")
+	}
+	do(t, url, "FLUSHALL")
+	if a.First(t.Context(), func() (bool, error) { time.Sleep(600 * time.Millisecond); return true, nil }); grants() {
+		t.Fatal("it grants by what was known a while ago")
+	}
+	do(t, url, "FLUSHALL")
+	for i := range 17 {
+		do(t, url, fmt.Sprintf("SET another%d 1", i))
+	}
+	if err := a.First(t.Context(), never); gatehouse.CodeOf(err) != gatehouse.FailedPrecondition || grants() {
+		t.Fatal("it grants on a server that others use", err)
+	}
+	do(t, url, "FLUSHALL")
+	if err := a.First(t.Context(), never); err != nil || !grants() {
+		t.Fatal("it does not grant", err)
+	}
+	do(t, url, "FLUSHALL")
+	if grants() {
+		t.Fatal("it forgot, and grants")
+	}
+}
