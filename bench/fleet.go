@@ -117,9 +117,7 @@ func (t *target) ready(within time.Duration) error {
 	}
 }
 
-// admits waits until the target answers a chat with its first key. An authority
-// that has just begun grants nothing for 71.5 s, since it cannot know what was
-// admitted before (docs/decisions/0013).
+// admits waits until the target answers a chat with its first key.
 func (t *target) admits() error {
 	keys, err := os.ReadFile(t.keys)
 	if err != nil {
@@ -141,10 +139,6 @@ func (t *target) admits() error {
 		}
 	}
 }
-
-// settled is when an authority that begins grants all that it will; single
-// requests pass before that, by what needs no grant.
-const settled = 75 * time.Second
 
 // manage calls the management plane and reads its answer into out, if there is
 // one.

@@ -90,9 +90,10 @@ func startTargets(p plan) ([]*target, error) {
 	return append(all, joined...), err
 }
 
-// startJoined starts control with keys, and one gateway that joined it.
+// startJoined starts control with keys, and one gateway that joined it. Both
+// have flags.
 func startJoined(p plan, name, limits string, flags ...string) ([]*target, error) {
-	control, err := startControl(p, "")
+	control, err := startControl(p, "", flags...)
 	if err != nil {
 		return []*target{control}, err
 	}
@@ -100,11 +101,9 @@ func startJoined(p plan, name, limits string, flags ...string) ([]*target, error
 	if err := createKeys(p, control); err != nil {
 		return []*target{control}, err
 	}
-	begun := time.Now()
 	gateway, err := startGateway(p, control, name, "local", flags...)
 	if err == nil {
 		err = gateway.admits()
-		time.Sleep(time.Until(begun.Add(settled)))
 	}
 	return []*target{control, gateway}, err
 }

@@ -72,7 +72,8 @@ func New(t testing.TB, plan Plan) *Town {
 		t.Fatal(err)
 	}
 	plan.Provider.Models = shipped.Names()
-	if plan.Binary == "" {
+	older := plan.Binary != ""
+	if !older {
 		plan.Binary = Binary(t)
 	}
 	w := &Town{
@@ -91,7 +92,9 @@ func New(t testing.TB, plan Plan) *Town {
 	if plan.Redis {
 		w.Redis = engine.NewRedis()
 		w.must(w.Redis.Start())
-		w.ageAuthority()
+		if older {
+			w.ageAuthority()
+		}
 	}
 	for range plan.Gateways {
 		w.addresses = append(w.addresses, FreeAddr(t))
@@ -145,8 +148,9 @@ func (w *Town) tearDown() {
 }
 
 // ageAuthority makes the memory of the authority two minutes old, as that of a
-// server that has been up for long: a fresh one grants nothing for a while,
-// since it cannot be told from one that forgot (docs/limits.md).
+// server that has been up for long. A fresh one grants nothing for a while, since
+// it cannot be told from one that forgot (docs/limits.md), and older programs do
+// not tell it that there was nothing.
 func (w *Town) ageAuthority() {
 	w.T.Helper()
 	info, err := w.Redis.Do("INFO server")
