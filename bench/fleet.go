@@ -140,6 +140,11 @@ func (t *target) admits() error {
 	}
 }
 
+// settled is when gateways that were started have their base shares. Until then
+// every first use of a key asks the authority, and on CPUs that are all taken a
+// few answers come too late for it.
+const settled = 75 * time.Second
+
 // manage calls the management plane and reads its answer into out, if there is
 // one.
 func (t *target) manage(method, path, body string, out any) error {

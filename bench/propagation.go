@@ -122,7 +122,7 @@ func startSpread(p plan) (s *spread, err error) {
 	if err := s.changed(); err != nil {
 		return s, err
 	}
-	clusters := []string{"east", "west"}
+	begun, clusters := time.Now(), []string{"east", "west"}
 	for _, name := range clusters {
 		if err := s.control.manage("POST", "/admin/v1/clusters", fmt.Sprintf(`{"name":%q}`, name), nil); err != nil {
 			return s, err
@@ -140,6 +140,7 @@ func startSpread(p plan) (s *spread, err error) {
 			return s, err
 		}
 	}
+	time.Sleep(time.Until(begun.Add(settled)))
 	return s, nil
 }
 

@@ -101,9 +101,11 @@ func startJoined(p plan, name, limits string, flags ...string) ([]*target, error
 	if err := createKeys(p, control); err != nil {
 		return []*target{control}, err
 	}
+	begun := time.Now()
 	gateway, err := startGateway(p, control, name, "local", flags...)
 	if err == nil {
 		err = gateway.admits()
+		time.Sleep(time.Until(begun.Add(settled)))
 	}
 	return []*target{control, gateway}, err
 }

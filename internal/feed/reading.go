@@ -3,7 +3,9 @@ package feed
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
+	"runtime/debug"
 	"sync"
 
 	"gatehouse"
@@ -51,18 +53,26 @@ func (a *readings) moment() uint64 {
 	return a.begun
 }
 
-// reading returns one that tells of changes after from and began after arrived,
-// or else any that began after now.
-func (s *Source) reading(ctx context.Context, from gatehouse.Revision, arrived, now uint64) (*reading, error) {
-	r, err := s.join(ctx, from, arrived)
-	if err == nil && !r.news() && r.began <= now {
-		r, err = s.join(ctx, from, now)
+// latest returns a reading that tells of changes after from and began after
+// arrived, or else one that began after now. Of polls that a change wakes the
+// first begins a reading, and the others find it under way: they wait for it
+// although it may have begun too early to tell, but not for long, since what it
+// waits for may be a connection that died. One that failed is tried again, or its
+// error would fail the whole fleet.
+func (s *Source) latest(ctx context.Context, from gatehouse.Revision, arrived, now uint64) (*reading, error) {
+	soon, cancel := context.WithTimeout(ctx, checkEvery)
+	r, err := s.join(soon, from, arrived)
+	cancel()
+	if err != nil || !r.news() && r.began <= now {
+		r, err = s.join(ctx, from, max(now, r.began))
 	}
 	return r, err
 }
 
 // join waits for the newest reading that began after a moment; the first to
-// come begins it.
+// come begins it. Those that are over are dropped whatever they are of: two
+// revisions that polls stand at cost a few readings more, and what was read may
+// hold credentials.
 func (s *Source) join(ctx context.Context, from gatehouse.Revision, after uint64) (*reading, error) {
 	a := &s.readings
 	a.mu.Lock()
@@ -72,25 +82,34 @@ func (s *Source) join(ctx context.Context, from gatehouse.Revision, after uint64
 		a.begun++
 		r = &reading{from: from, began: a.begun, done: make(chan struct{})}
 		a.last[from] = r
-		ctx := context.WithoutCancel(ctx) // others wait for it too
 		s.ending.Go(func() {
-			r.err = s.Store.View(store.System(ctx), func(v store.View) (err error) {
-				r.said, err = s.look(v, from)
-				return err
+			defer close(r.done)
+			r.err = guarded(func() error {
+				return s.Store.View(store.System(s.ctx), func(v store.View) (err error) { // not one poll's context: others wait for it too
+					r.said, err = s.look(v, from)
+					return err
+				})
 			})
-			close(r.done)
 		})
 	}
 	a.mu.Unlock()
 	select {
 	case <-r.done:
+		return r, r.err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return r, ctx.Err()
 	}
-	if r.err != nil {
-		a.forget(r) // whoever comes later tries again
-	}
-	return r, r.err
+}
+
+// guarded makes an error of a panic: these goroutines are nobody's request, and
+// what one record does must not end the process.
+func guarded(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("feed: a panic at %s", debug.Stack()) // its value may hold anything
+		}
+	}()
+	return f()
 }
 
 func (r *reading) over() bool {
@@ -99,14 +118,6 @@ func (r *reading) over() bool {
 		return true
 	default:
 		return false
-	}
-}
-
-func (a *readings) forget(r *reading) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.last[r.from] == r {
-		delete(a.last, r.from)
 	}
 }
 

@@ -29,10 +29,12 @@ type SourceConfig struct {
 // before the store.
 type Source struct {
 	SourceConfig
-	members  members
+	pollers  pollers
 	readings readings
 	sessMu   sync.Mutex // guards sessions
 	sessions map[place]*session
+	ctx      context.Context // of what is nobody's alone; ends with Close
+	stop     context.CancelFunc
 	ending   sync.WaitGroup
 	fleet    roll
 	// epoch is the store's; zero until it was read. A new one begins only with a
@@ -63,12 +65,16 @@ const leaseMargin = seenEvery + pollLength + LeaseLength + time.Second
 
 // NewSource returns a source over c.Store.
 func NewSource(c SourceConfig) *Source {
-	return &Source{SourceConfig: c, sessions: map[place]*session{},
-		members: members{seen: map[gatehouse.ID]*member{}}, readings: readings{last: map[gatehouse.Revision]*reading{}}}
+	s := &Source{SourceConfig: c, sessions: map[place]*session{},
+		pollers: pollers{seen: map[gatehouse.ID]*poller{}}, readings: readings{last: map[gatehouse.Revision]*reading{}}}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	return s
 }
 
-// Close ends snapshots under way, which hold a read transaction open.
+// Close ends snapshots under way, which hold a read transaction open, and waits
+// for what is being read and written.
 func (s *Source) Close() {
+	s.stop()
 	s.sessMu.Lock()
 	for at, sess := range s.sessions {
 		s.end(at, sess)
@@ -142,7 +148,7 @@ func (s *Source) next(ctx context.Context, p Poll) (*Batch, error) {
 // that nothing newer existed then.
 func (s *Source) read(ctx context.Context, p Poll, arrived, now uint64) (b *Batch, caughtUp bool, err error) {
 	if p.Ready && p.Session == 0 {
-		r, err := s.reading(ctx, p.Enforced, arrived, now)
+		r, err := s.latest(ctx, p.Enforced, arrived, now)
 		if err != nil {
 			return nil, false, err
 		}

@@ -44,6 +44,15 @@ func (c counted) Changes(after gatehouse.Revision, most int) ([]gatehouse.Change
 	return c.View.Changes(after, most)
 }
 
+// steady is a source that knows what it asks for once, and a poll that takes
+// changes.
+func steady(t *testing.T, s store.Store) (*feed.Source, *gatehouse.Key, feed.Poll) {
+	src, r, key, poll := started(t, s)
+	write(t, s, key)
+	take(t, src, r, &poll)
+	return src, key, poll
+}
+
 // A change that wakes a fleet is read once for all, and what they acknowledge is
 // written together: else the database does as many times the work as there are
 // gateways, just when a revocation waits.
@@ -106,7 +115,7 @@ func knows(t *testing.T, s store.Store, id gatehouse.ID) (there bool) {
 // that was under way by then may be older than a revocation.
 func TestAPollSharesNoReadingThatBeganBeforeIt(t *testing.T) {
 	w := &watched{Store: open(t), hold: make(chan chan struct{}, 1)}
-	src, _, key, poll := started(t, w)
+	src, key, poll := steady(t, w)
 	release := make(chan struct{})
 	w.hold <- release
 	var first sync.WaitGroup
@@ -127,5 +136,68 @@ func TestAPollSharesNoReadingThatBeganBeforeIt(t *testing.T) {
 	}
 	if b, err := feed.Open(out, verify); err != nil || len(b.Records) != 1 {
 		t.Errorf("the change is not in %+v, %v", b, err)
+	}
+}
+
+// The connection of a reading may have died. A fleet that shared it would learn
+// of a revocation when the database's patience ends.
+func TestAReadingThatHangsHoldsNobodyUp(t *testing.T) {
+	w := &watched{Store: open(t), hold: make(chan chan struct{}, 1)}
+	src, key, poll := steady(t, w)
+	release := make(chan struct{})
+	w.hold <- release
+	var fleet sync.WaitGroup
+	answered := make(chan time.Time, 8)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	for range cap(answered) {
+		p := poll
+		p.Gateway = gatehouse.NewID()
+		fleet.Go(func() {
+			if _, err := src.Pull(ctx, p); err != nil {
+				t.Error(err)
+			}
+			answered <- time.Now()
+		})
+	}
+	for len(w.hold) > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	write(t, w, key)
+	changed := time.Now()
+	for range cap(answered) {
+		if late := (<-answered).Sub(changed); late > 1500*time.Millisecond {
+			t.Errorf("a gateway was told after %v", late)
+		}
+	}
+	close(release)
+	fleet.Wait()
+}
+
+// broken fails one view.
+type broken struct {
+	store.Store
+	fails atomic.Int64
+}
+
+func (b *broken) View(ctx context.Context, f func(store.View) error) error {
+	if b.fails.Add(-1) >= 0 {
+		panic("a row that nobody thought of")
+	}
+	return b.Store.View(ctx, f)
+}
+
+// A reading that fails, however it fails, fails for one poll at most.
+func TestAReadingThatFailsIsTriedAgain(t *testing.T) {
+	b := &broken{Store: open(t)}
+	src, key, poll := steady(t, b)
+	write(t, b, key)
+	b.fails.Store(1)
+	out, err := src.Pull(t.Context(), poll)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := feed.Open(out, verify); err != nil || len(got.Records) != 1 {
+		t.Errorf("%+v %v", got, err)
 	}
 }
