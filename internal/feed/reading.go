@@ -26,9 +26,10 @@ type readings struct {
 
 // reading is what the store said at one moment to those who stand at from.
 type reading struct {
-	from  gatehouse.Revision
-	began uint64        // its number among the readings of the source
-	done  chan struct{} // closed when the rest is there
+	from    gatehouse.Revision
+	began   uint64          // its number among the readings of the source
+	changed <-chan struct{} // open when it began, closed by the next change; nil: not known
+	done    chan struct{}   // closed when the rest is there
 	said
 	err error
 }
@@ -53,34 +54,37 @@ func (a *readings) moment() uint64 {
 	return a.begun
 }
 
-// latest returns a reading that tells of changes after from and began after
-// arrived, or else one that began after now. Of polls that a change wakes the
-// first begins a reading, and the others find it under way: they wait for it
-// although it may have begun too early to tell, but not for long, since what it
-// waits for may be a connection that died. One that failed is tried again, or its
-// error would fail the whole fleet.
-func (s *Source) latest(ctx context.Context, from gatehouse.Revision, arrived, now uint64) (*reading, error) {
+// latest returns a reading that began after arrived. It tells of changes after
+// from, or is so new that any further one closes changed, which is what the poll
+// watches; nil, for a poll that looks by the clock, has it begin now. Whoever shares
+// a reading that is under way does not wait long, since what that waits for may be a
+// connection that died; and one that failed is tried again, or its error would
+// fail the whole fleet.
+func (s *Source) latest(ctx context.Context, from gatehouse.Revision, arrived uint64, changed <-chan struct{}) (*reading, error) {
+	now := s.readings.moment()
 	soon, cancel := context.WithTimeout(ctx, checkEvery)
-	r, err := s.join(soon, from, arrived)
+	r, err := s.join(soon, from, changed, func(r *reading) bool {
+		return r.began > arrived && (changed != nil && r.changed == changed || r.over() && r.err == nil && r.news())
+	})
 	cancel()
-	if err != nil || !r.news() && r.began <= now {
-		r, err = s.join(ctx, from, max(now, r.began))
+	if err != nil && ctx.Err() == nil {
+		now = max(now, r.began)
+		r, err = s.join(ctx, from, changed, func(r *reading) bool { return r.began > now })
 	}
 	return r, err
 }
 
-// join waits for the newest reading that began after a moment; the first to
-// come begins it. Those that are over are dropped whatever they are of: two
-// revisions that polls stand at cost a few readings more, and what was read may
-// hold credentials.
-func (s *Source) join(ctx context.Context, from gatehouse.Revision, after uint64) (*reading, error) {
+// join waits for the newest reading if it fits; else the first to come begins
+// one. Those that are over are dropped whatever they are of: two revisions that
+// polls stand at cost a few readings more, and what was read may hold credentials.
+func (s *Source) join(ctx context.Context, from gatehouse.Revision, changed <-chan struct{}, fits func(*reading) bool) (*reading, error) {
 	a := &s.readings
 	a.mu.Lock()
 	r := a.last[from]
-	if r == nil || r.began <= after {
+	if r == nil || !fits(r) {
 		maps.DeleteFunc(a.last, func(_ gatehouse.Revision, old *reading) bool { return old.over() })
 		a.begun++
-		r = &reading{from: from, began: a.begun, done: make(chan struct{})}
+		r = &reading{from: from, began: a.begun, changed: changed, done: make(chan struct{})}
 		a.last[from] = r
 		s.ending.Go(func() {
 			defer close(r.done)

@@ -115,10 +115,14 @@ func (s *Source) next(ctx context.Context, p Poll) (*Batch, error) {
 	defer deadline.Stop()
 	arrived := s.readings.moment()
 	s.gather(ctx, p)
-	for last := false; ; {
+	for last, hinted := false, true; ; {
 		ackDue := s.acknowledge(ctx, p)
 		changed := s.Store.Changed() // before reading: a change in between still wakes us
-		b, caughtUp, err := s.read(ctx, p, arrived, s.readings.moment())
+		watched := changed
+		if !hinted {
+			watched = nil
+		}
+		b, caughtUp, err := s.read(ctx, p, arrived, watched)
 		if err != nil {
 			return nil, err
 		}
@@ -130,8 +134,10 @@ func (s *Source) next(ctx context.Context, p Poll) (*Batch, error) {
 			return b, nil
 		}
 		wake := time.NewTimer(min(checkEvery, ackDue))
+		hinted = false
 		select {
 		case <-changed:
+			hinted = true
 		case <-wake.C:
 		case <-deadline.C:
 			last = true
@@ -143,12 +149,11 @@ func (s *Source) next(ctx context.Context, p Poll) (*Batch, error) {
 	}
 }
 
-// read makes the batch after p.Enforced, from a reading that tells of changes
-// and began after the moment arrived, or else after the moment now. caughtUp says
+// read makes the batch after p.Enforced, from the latest reading. caughtUp says
 // that nothing newer existed then.
-func (s *Source) read(ctx context.Context, p Poll, arrived, now uint64) (b *Batch, caughtUp bool, err error) {
+func (s *Source) read(ctx context.Context, p Poll, arrived uint64, changed <-chan struct{}) (b *Batch, caughtUp bool, err error) {
 	if p.Ready && p.Session == 0 {
-		r, err := s.latest(ctx, p.Enforced, arrived, now)
+		r, err := s.latest(ctx, p.Enforced, arrived, changed)
 		if err != nil {
 			return nil, false, err
 		}

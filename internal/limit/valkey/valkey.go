@@ -131,7 +131,7 @@ func (a *Authority) begin() {
 // First has an empty server grant at once instead of waiting for what it might
 // have granted before it forgot: never says whether nothing can have been granted
 // by anybody. It is asked after the server's time was read, and what it says holds
-// for half a second. A server that holds anything else is somebody's, and waits.
+// for five seconds. A server that holds anything else is somebody's, and waits.
 func (a *Authority) First(ctx context.Context, never func() (bool, error)) error {
 	client, err := a.connected(ctx)
 	if err != nil {

@@ -209,7 +209,7 @@ func TestAFirstAuthorityGrantsAtOnce(t *testing.T) {
 		t.Fatal("it grants though a gateway was there before")
 	}
 	do(t, url, "FLUSHALL")
-	if a.First(t.Context(), func() (bool, error) { time.Sleep(600 * time.Millisecond); return true, nil }); grants() {
+	if a.First(t.Context(), func() (bool, error) { time.Sleep(5100 * time.Millisecond); return true, nil }); grants() {
 		t.Fatal("it grants by what was known a while ago")
 	}
 	do(t, url, "FLUSHALL")
