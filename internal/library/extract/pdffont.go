@@ -53,14 +53,8 @@ func readFont(v pdf.Value) *font {
 			f.widths[first+i] = widths.Index(i).Float64()
 		}
 	}
-	native := (&pdf.Font{V: v}).Encoder().Decode
-	if f.bytes == 2 {
-		native = unnamed
-		if strings.Contains(v.Key("Encoding").Name(), "UCS2") || strings.Contains(v.Key("Encoding").Name(), "UTF16") {
-			native = fromUTF16
-		}
-	}
 	table := readToUnicode(v.Key("ToUnicode"))
+	native := f.native(v)
 	f.decode = func(code string) string {
 		if s, ok := table[code]; ok {
 			return s
@@ -68,6 +62,19 @@ func readFont(v pdf.Value) *font {
 		return native(code)
 	}
 	return f
+}
+
+// native decodes what ToUnicode leaves out. The library's encoder of a font that
+// has nothing else reads it once more, and for ever where it ends inside a string.
+func (f *font) native(v pdf.Value) func(code string) string {
+	encoding := v.Key("Encoding")
+	switch {
+	case f.bytes == 2 && (strings.Contains(encoding.Name(), "UCS2") || strings.Contains(encoding.Name(), "UTF16")):
+		return fromUTF16
+	case f.bytes == 2, v.Key("ToUnicode").Kind() == pdf.Stream && (encoding.IsNull() || encoding.Name() == "Identity-H"):
+		return unnamed
+	}
+	return (&pdf.Font{V: v}).Encoder().Decode
 }
 
 // unnamed decodes the codes of a font that does not say what its glyphs are.
