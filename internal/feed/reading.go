@@ -7,6 +7,7 @@ import (
 	"maps"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"gatehouse"
 	"gatehouse/internal/limit"
@@ -28,7 +29,7 @@ type readings struct {
 type reading struct {
 	from    gatehouse.Revision
 	began   uint64          // its number among the readings of the source
-	changed <-chan struct{} // open when it began, closed by the next change; nil: not known
+	changed <-chan struct{} // open when it began, closed by the next change
 	done    chan struct{}   // closed when the rest is there
 	said
 	err error
@@ -56,15 +57,16 @@ func (a *readings) moment() uint64 {
 
 // latest returns a reading that began after arrived. It tells of changes after
 // from, or is so new that any further one closes changed, which is what the poll
-// watches; nil, for a poll that looks by the clock, has it begin now. Whoever shares
+// watches; one that looks by the clock, and not for a hint, has it begin now, since
+// other nodes' changes may close nothing. Whoever shares
 // a reading that is under way does not wait long, since what that waits for may be a
 // connection that died; and one that failed is tried again, or its error would
 // fail the whole fleet.
-func (s *Source) latest(ctx context.Context, from gatehouse.Revision, arrived uint64, changed <-chan struct{}) (*reading, error) {
+func (s *Source) latest(ctx context.Context, from gatehouse.Revision, arrived uint64, changed <-chan struct{}, hinted bool) (*reading, error) {
 	now := s.readings.moment()
 	soon, cancel := context.WithTimeout(ctx, checkEvery)
 	r, err := s.join(soon, from, changed, func(r *reading) bool {
-		return r.began > arrived && (changed != nil && r.changed == changed || r.over() && r.err == nil && r.news())
+		return r.began > arrived && (hinted && r.changed == changed || r.over() && r.err == nil && r.news())
 	})
 	cancel()
 	if err != nil && ctx.Err() == nil {
@@ -73,6 +75,9 @@ func (s *Source) latest(ctx context.Context, from gatehouse.Revision, arrived ui
 	}
 	return r, err
 }
+
+// readTime bounds a reading: by then every poll that waited for it is given up.
+const readTime = 10 * time.Second
 
 // join waits for the newest reading if it fits; else the first to come begins
 // one. Those that are over are dropped whatever they are of: two revisions that
@@ -88,8 +93,10 @@ func (s *Source) join(ctx context.Context, from gatehouse.Revision, changed <-ch
 		a.last[from] = r
 		s.ending.Go(func() {
 			defer close(r.done)
+			ctx, cancel := context.WithTimeout(s.ctx, readTime) // not one poll's context: others wait for it too
+			defer cancel()
 			r.err = guarded(func() error {
-				return s.Store.View(store.System(s.ctx), func(v store.View) (err error) { // not one poll's context: others wait for it too
+				return s.Store.View(store.System(ctx), func(v store.View) (err error) {
 					r.said, err = s.look(v, from)
 					return err
 				})

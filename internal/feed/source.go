@@ -118,11 +118,7 @@ func (s *Source) next(ctx context.Context, p Poll) (*Batch, error) {
 	for last, hinted := false, true; ; {
 		ackDue := s.acknowledge(ctx, p)
 		changed := s.Store.Changed() // before reading: a change in between still wakes us
-		watched := changed
-		if !hinted {
-			watched = nil
-		}
-		b, caughtUp, err := s.read(ctx, p, arrived, watched)
+		b, caughtUp, err := s.read(ctx, p, arrived, changed, hinted)
 		if err != nil {
 			return nil, err
 		}
@@ -151,9 +147,9 @@ func (s *Source) next(ctx context.Context, p Poll) (*Batch, error) {
 
 // read makes the batch after p.Enforced, from the latest reading. caughtUp says
 // that nothing newer existed then.
-func (s *Source) read(ctx context.Context, p Poll, arrived uint64, changed <-chan struct{}) (b *Batch, caughtUp bool, err error) {
+func (s *Source) read(ctx context.Context, p Poll, arrived uint64, changed <-chan struct{}, hinted bool) (b *Batch, caughtUp bool, err error) {
 	if p.Ready && p.Session == 0 {
-		r, err := s.latest(ctx, p.Enforced, arrived, changed)
+		r, err := s.latest(ctx, p.Enforced, arrived, changed, hinted)
 		if err != nil {
 			return nil, false, err
 		}

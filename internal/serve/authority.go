@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -36,38 +37,43 @@ func (p *program) shared() (limit.Authority, error) {
 // firstGrants tells the authority of an installation that never had a gateway
 // that it need not wait, as soon as there is one.
 func (p *program) firstGrants(ctx context.Context, a *valkey.Authority) {
-	for {
+	for told := false; ; {
 		virgin, err := p.virgin(ctx)
-		if err == nil && !virgin {
-			return
-		}
-		if err == nil {
+		if err == nil && virgin {
 			err = a.First(ctx, func() (bool, error) { return p.virgin(ctx) })
 		}
-		if err == nil || gatehouse.CodeOf(err) == gatehouse.FailedPrecondition {
-			if err != nil {
-				p.log.Warn("limits per minute are answered 503 for the authority's first 72 seconds", "err", err)
-			}
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		if !told {
+			p.log.Warn("the limit authority cannot be told that it need not wait: limits per minute may be answered 503 for its first 72 seconds", "err", err)
+			told = true
+		}
+		if errors.Is(err, valkey.ErrUsed) {
 			return
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(companyEvery):
+		case <-time.After(soleEvery):
 		}
 	}
 }
 
-// virgin reports that no gateway ever was and the database was never restored:
-// nothing can have been admitted before.
+// virgin reports that no gateway ever was or joined, and that the database was
+// never restored: nothing can have been admitted before.
 func (p *program) virgin(ctx context.Context) (virgin bool, err error) {
 	err = p.store.View(store.System(ctx), func(v store.View) error {
 		gateways, err := v.Gateways()
 		if err != nil {
 			return err
 		}
+		joined, err := v.Memberships()
+		if err != nil {
+			return err
+		}
 		rev, err := v.Revision()
-		virgin = len(gateways) == 0 && rev.Epoch == 1
+		virgin = len(gateways) == 0 && len(joined) == 0 && rev.Epoch == 1
 		return err
 	})
 	return virgin, err

@@ -71,7 +71,7 @@ type Authority struct {
 
 // Open makes an authority of the server at a redis:// or rediss:// URL. It does
 // not wait for a connection: a gateway starts while its authority is away. Prefix
-// begins every key; two installations on one server need two.
+// begins every key.
 func Open(url, prefix string) (*Authority, error) {
 	o, err := rueidis.ParseURL(url)
 	if err != nil {
@@ -113,33 +113,47 @@ func (a *Authority) attend() {
 func (a *Authority) begin() {
 	ctx, cancel := context.WithTimeout(a.ctx, patience)
 	defer cancel()
+	_, _ = a.begins(ctx) // requests say what is wrong
+}
+
+// begins returns when each group's memory began, by the server's clock; it does
+// now where there was none.
+func (a *Authority) begins(ctx context.Context) (since [groups]string, err error) {
 	client, err := a.connected(ctx)
 	if err != nil {
-		return // requests say so
+		return since, err
 	}
 	calls := make([]rueidis.LuaExec, groups)
 	for g := range calls {
 		calls[g] = rueidis.LuaExec{Keys: []string{a.marker(g)}, Args: []string{"", "0"}} // an exchange of nothing
 	}
 	for g, result := range a.exchange.ExecMulti(ctx, client, calls...) {
-		if text, err := result.AsStrSlice(); err == nil && len(text) == 2 {
-			a.began(g, text[0])
+		text, failed := result.AsStrSlice()
+		if failed != nil || len(text) != 2 {
+			err = unavailable(failed)
+			continue
 		}
+		since[g] = text[0]
+		a.began(g, text[0])
 	}
+	return since, err
 }
 
+// ErrUsed is in the chain of what First returns for a server that is somebody's.
+var ErrUsed = errors.New("the limit authority holds more than its marks: it is to be empty at first")
+
 // First has an empty server grant at once instead of waiting for what it might
-// have granted before it forgot: never says whether nothing can have been granted
-// by anybody. It is asked after the server's time was read, and what it says holds
-// for five seconds. A server that holds anything else is somebody's, and waits.
+// have granted before it forgot. Never says whether nothing can have been granted
+// by anybody; a group that forgets after it was asked waits. Two installations
+// need two databases: the wait of one is not known to the other.
 func (a *Authority) First(ctx context.Context, never func() (bool, error)) error {
-	client, err := a.connected(ctx)
+	since, err := a.begins(ctx)
 	if err != nil {
 		return err
 	}
-	at, err := client.Do(ctx, client.B().Time().Build()).AsIntSlice()
-	if err != nil || len(at) != 2 {
-		return unavailable(err)
+	client, err := a.connected(ctx)
+	if err != nil {
+		return err
 	}
 	size, err := client.Do(ctx, client.B().Dbsize().Build()).AsInt64()
 	if err != nil {
@@ -149,11 +163,11 @@ func (a *Authority) First(ctx context.Context, never func() (bool, error)) error
 		return err
 	}
 	if size > groups {
-		return gatehouse.Errorf(gatehouse.FailedPrecondition, "the limit authority holds %d keys and is to be empty at first", size)
+		return gatehouse.Errorf(gatehouse.FailedPrecondition, "the limit authority is not empty").Because(ErrUsed)
 	}
 	calls := make([]rueidis.LuaExec, groups)
 	for g := range calls {
-		calls[g] = rueidis.LuaExec{Keys: []string{a.marker(g)}, Args: []string{strconv.FormatInt(at[0]*1e6+at[1], 10)}}
+		calls[g] = rueidis.LuaExec{Keys: []string{a.marker(g)}, Args: []string{since[g]}}
 	}
 	for _, result := range a.first.ExecMulti(ctx, client, calls...) {
 		if done, err := result.AsInt64(); err != nil || done != 1 {
