@@ -29,35 +29,44 @@ func (p *program) shared() (limit.Authority, error) {
 	}
 	p.later("authority", func(context.Context) error { a.Close(); return nil })
 	if p.store != nil {
-		p.loop("first grants", func(ctx context.Context) { p.firstGrants(ctx, a) })
+		p.firstGrants(a)
 	}
 	return a, nil
 }
 
 // firstGrants tells the authority of an installation that never had a gateway
-// that it need not wait, as soon as there is one.
-func (p *program) firstGrants(ctx context.Context, a *valkey.Authority) {
-	for told := false; ; {
-		virgin, err := p.virgin(ctx)
-		if err == nil && virgin {
-			err = a.First(ctx, func() (bool, error) { return p.virgin(ctx) })
-		}
-		if err == nil || ctx.Err() != nil {
-			return
-		}
-		if !told {
-			p.log.Warn("the limit authority cannot be told that it need not wait: limits per minute may be answered 503 for its first 72 seconds", "err", err)
-			told = true
-		}
-		if errors.Is(err, valkey.ErrUsed) {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(soleEvery):
-		}
+// that it need not wait: before the first can join, if it is there.
+func (p *program) firstGrants(a *valkey.Authority) {
+	err := p.tellFirst(context.Background(), a)
+	if err == nil {
+		return
 	}
+	p.log.Warn("the limit authority cannot be told that it need not wait: limits per minute may be answered 503 for its first 72 seconds", "err", err)
+	if errors.Is(err, valkey.ErrUsed) {
+		return
+	}
+	p.loop("first grants", func(ctx context.Context) {
+		for err != nil && !errors.Is(err, valkey.ErrUsed) && ctx.Err() == nil {
+			select {
+			case <-ctx.Done():
+			case <-time.After(soleEvery):
+				err = p.tellFirst(ctx, a)
+			}
+		}
+	})
+}
+
+// tellPatience is how long a start waits for an authority to be told.
+const tellPatience = 3 * time.Second
+
+func (p *program) tellFirst(ctx context.Context, a *valkey.Authority) error {
+	ctx, cancel := context.WithTimeout(ctx, tellPatience)
+	defer cancel()
+	virgin, err := p.virgin(ctx)
+	if err == nil && virgin {
+		err = a.First(ctx, func() (bool, error) { return p.virgin(ctx) })
+	}
+	return err
 }
 
 // virgin reports that no gateway ever was or joined, and that the database was

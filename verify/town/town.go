@@ -92,7 +92,7 @@ func New(t testing.TB, plan Plan) *Town {
 	if plan.Redis {
 		w.Redis = engine.NewRedis()
 		w.must(w.Redis.Start())
-		if older {
+		if older || plan.Controls == 0 {
 			w.ageAuthority()
 		}
 	}
@@ -149,8 +149,8 @@ func (w *Town) tearDown() {
 
 // ageAuthority makes the memory of the authority two minutes old, as that of a
 // server that has been up for long. A fresh one grants nothing for a while, since
-// it cannot be told from one that forgot (docs/limits.md), and older programs do
-// not tell it that there was nothing.
+// it cannot be told from one that forgot (docs/limits.md), and older programs and
+// those that had a gateway before do not tell it that there was nothing.
 func (w *Town) ageAuthority() {
 	w.T.Helper()
 	info, err := w.Redis.Do("INFO server")
@@ -302,6 +302,9 @@ func (w *Town) controls() {
 			wire := NewWire(w.T, fmt.Sprintf("127.0.0.1:%d", w.Postgres.Port))
 			w.ToPostgres = append(w.ToPostgres, wire)
 			p.Args = append(p.Args, "--role", "control", "--database", w.dsn(wire))
+			if w.Redis != nil {
+				p.Args = append(p.Args, "--authority", w.Redis.URL()) // it says that there never was a gateway
+			}
 		} else {
 			gateway := FreeAddr(w.T)
 			p.Args = append(p.Args, "--gateway", gateway)
