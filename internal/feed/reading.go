@@ -55,13 +55,13 @@ func (a *readings) moment() uint64 {
 	return a.begun
 }
 
-// latest returns a reading that began after arrived. It tells of changes after
-// from, or is so new that any further one closes changed, which is what the poll
-// watches; one that looks by the clock, and not for a hint, has it begin now, since
-// other nodes' changes may close nothing. Whoever shares
-// a reading that is under way does not wait long, since what that waits for may be a
-// connection that died; and one that failed is tried again, or its error would
-// fail the whole fleet.
+// latest returns a reading that began after arrived. One is shared if it tells of
+// changes after from, or if every change that it missed closes changed, which is
+// what the poll watches. A poll that looks by the clock and not for a hint has its
+// own: other nodes' changes may close nothing.
+//
+// Nobody waits long for another's reading, whose connection may have died; and one
+// that failed is tried again, or its error would fail the whole fleet.
 func (s *Source) latest(ctx context.Context, from gatehouse.Revision, arrived uint64, changed <-chan struct{}, hinted bool) (*reading, error) {
 	now := s.readings.moment()
 	soon, cancel := context.WithTimeout(ctx, checkEvery)

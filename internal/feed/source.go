@@ -51,7 +51,7 @@ const (
 	// ackEvery bounds how often acknowledgements are written: each time is a
 	// durable commit that competes with revocations, for however many gateways.
 	ackEvery = 25 * time.Millisecond
-	// seenEvery is how often an unchanged member is written.
+	// seenEvery is how often an unchanged gateway is written, but for a checkEvery.
 	seenEvery = 3 * time.Second
 	// gather lets changes of one burst travel together.
 	gather = 5 * time.Millisecond
@@ -116,7 +116,7 @@ func (s *Source) next(ctx context.Context, p Poll) (*Batch, error) {
 	arrived := s.readings.moment()
 	s.gather(ctx, p)
 	for last, hinted := false, true; ; {
-		ackDue := s.acknowledge(ctx, p)
+		s.acknowledge(ctx, p)
 		changed := s.Store.Changed() // before reading: a change in between still wakes us
 		b, caughtUp, err := s.read(ctx, p, arrived, changed, hinted)
 		if err != nil {
@@ -129,7 +129,7 @@ func (s *Source) next(ctx context.Context, p Poll) (*Batch, error) {
 			s.mark(p)
 			return b, nil
 		}
-		wake := time.NewTimer(min(checkEvery, ackDue))
+		wake := time.NewTimer(checkEvery)
 		hinted = false
 		select {
 		case <-changed:

@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"gatehouse"
+	"gatehouse/internal/store"
 )
 
 // started is a process of role all on a database, whose stop ends with the test.
@@ -40,5 +43,37 @@ func TestAGatewayThatHasCompanyElsewhereSharesItsLimits(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("the first takes every limit for its own still")
 		}
+	}
+}
+
+// Whoever joined may have been granted something, whether it was heard of again
+// or not. An authority that is told otherwise grants it twice.
+func TestAnInstallationWithAGatewayHasNoFirstGrants(t *testing.T) {
+	cfg := Defaults()
+	for name, change := range map[string]func(store.Store) error{
+		"none": func(store.Store) error { return nil },
+		"joined": func(s store.Store) error {
+			m := &gatehouse.Membership{ID: gatehouse.NewID(), Cluster: "east", SealKey: make([]byte, 32), CreateTime: time.Now()}
+			_, err := s.Update(store.System(t.Context()), gatehouse.Cause{}, func(tx store.Tx) error {
+				return tx.PutMembership(m, gatehouse.Act{Action: "gateway.joined", Kind: gatehouse.KindGateway, Subject: m.ID.String()})
+			})
+			return err
+		},
+		"heard of": func(s store.Store) error {
+			return s.Work(store.System(t.Context()), func(w store.Work) error {
+				return w.SeenGateway(&gatehouse.Gateway{ID: gatehouse.NewID(), Cluster: "east", Joined: time.Now(), LastSeen: time.Now()})
+			})
+		},
+	} {
+		cfg.Data = t.TempDir()
+		must(t, cfg.Check())
+		h, err := open(t.Context(), cfg, quiet())
+		must(t, err)
+		must(t, change(h.store))
+		virgin, err := (&program{house: h}).virgin(t.Context())
+		if err != nil || virgin != (name == "none") {
+			t.Errorf("%s: nothing can have been granted: %v, %v", name, virgin, err)
+		}
+		must(t, h.close())
 	}
 }

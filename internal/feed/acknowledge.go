@@ -62,21 +62,21 @@ const ackTime = time.Second
 const ackMost = 100
 
 // acknowledge asks that what p says of its gateway be written: when it says
-// something new, and else every seenEvery. It returns when to call again, and
-// waits only where no lease could be granted before it is written. A failed write
-// is not an error of the poll: it costs the lease and leaves propagation false,
-// and changes must reach a gateway even then.
-func (s *Source) acknowledge(ctx context.Context, p Poll) (due time.Duration) {
+// something new, and else every seenEvery. It waits only where no lease could be
+// granted before it is written. A failed write is not an error of the poll: it
+// costs the lease and leaves propagation false, and changes must reach a gateway
+// even then. Callers call again every checkEvery.
+func (s *Source) acknowledge(ctx context.Context, p Poll) {
 	if old, err := s.outdated(ctx, p); old || err != nil {
-		return checkEvery
+		return
 	}
 	p.Nonce, p.Session, p.Part, p.Offer = 0, 0, 0, nil
 	a, now := &s.pollers, s.Now()
 	a.mu.Lock()
 	m := a.of(p)
-	if rest := seenEvery - now.Sub(m.wrote); m.poll == p && rest > 0 && m.pending == nil {
+	if m.poll == p && m.pending == nil && now.Sub(m.wrote) < seenEvery {
 		a.mu.Unlock()
-		return rest
+		return
 	}
 	n := s.enqueue(m, p, now)
 	covered := m.covers(now)
@@ -90,7 +90,6 @@ func (s *Source) acknowledge(ctx context.Context, p Poll) (due time.Duration) {
 		case <-ctx.Done():
 		}
 	}
-	return checkEvery
 }
 
 // enqueue puts p into the next write, with the lock.
